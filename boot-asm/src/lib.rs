@@ -1,0 +1,2 @@
+//! Entry, relocation and exception vectors: what Rust cannot do.
+#![no_std]
