@@ -1,0 +1,430 @@
+//! Text output: the state of the screen (UEFI 2.10, 12.4) and the escape sequences (ECMA-48, as
+//! a VT100 or xterm understands them) that bring a terminal to it.
+
+/// A size in character cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Cells in a row.
+    pub columns: u16,
+    /// Rows on the screen.
+    pub rows: u16,
+}
+
+/// The text modes. Modes 0 and 1 have the size that the specification gives them; mode 2 is the
+/// size of a graphics console of 800 by 600, which loaders like to choose.
+const MODES: [Size; 3] = [
+    Size {
+        columns: 80,
+        rows: 25,
+    },
+    Size {
+        columns: 80,
+        rows: 50,
+    },
+    Size {
+        columns: 100,
+        rows: 31,
+    },
+];
+
+/// Light grey on black, the attribute after a reset.
+const DEFAULT_ATTRIBUTE: u8 = 0x07;
+
+/// Foreground colour in bits 0 to 3, background in bits 4 to 6: nothing else is defined.
+const ATTRIBUTE_MASK: usize = 0x7f;
+
+const TAB_WIDTH: u16 = 8;
+
+/// The request names something that the screen does not have: a mode, a position, an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScreenError;
+
+/// What the terminal shows, as far as a program on the other end can know.
+///
+/// A terminal window may be larger than the mode; the cursor is kept where the mode says it is by
+/// breaking lines explicitly at the last column.
+#[derive(Clone, Debug)]
+pub struct Screen {
+    mode: usize,
+    size: Size,
+    attribute: u8,
+    column: u16,
+    row: u16,
+    cursor_visible: bool,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        let [size, ..] = MODES;
+        Self {
+            mode: 0,
+            size,
+            attribute: DEFAULT_ATTRIBUTE,
+            column: 0,
+            row: 0,
+            cursor_visible: true,
+        }
+    }
+}
+
+impl Screen {
+    /// The number of modes; each smaller number is a mode.
+    pub const MODE_COUNT: usize = MODES.len();
+
+    /// The size of a mode.
+    ///
+    /// # Errors
+    /// There is no such mode.
+    pub fn mode_size(mode: usize) -> Result<Size, ScreenError> {
+        MODES.get(mode).copied().ok_or(ScreenError)
+    }
+
+    /// The current mode.
+    pub fn mode(&self) -> usize {
+        self.mode
+    }
+
+    /// The current attribute: foreground in bits 0 to 3, background in bits 4 to 6.
+    pub fn attribute(&self) -> u8 {
+        self.attribute
+    }
+
+    /// Column and row of the cursor, from 0.
+    pub fn cursor(&self) -> (u16, u16) {
+        (self.column, self.row)
+    }
+
+    /// Whether the cursor is shown.
+    pub fn cursor_visible(&self) -> bool {
+        self.cursor_visible
+    }
+
+    /// Mode 0, the default colours, an empty screen and a visible cursor.
+    pub fn reset(&mut self, sink: &mut impl FnMut(u8)) {
+        *self = Self::default();
+        self.send_attribute(sink);
+        send(sink, b"\x1b[?25h");
+        self.clear(sink);
+    }
+
+    /// Changes the mode and empties the screen.
+    ///
+    /// # Errors
+    /// There is no such mode.
+    pub fn set_mode(&mut self, mode: usize, sink: &mut impl FnMut(u8)) -> Result<(), ScreenError> {
+        self.size = Self::mode_size(mode)?;
+        self.mode = mode;
+        self.clear(sink);
+        Ok(())
+    }
+
+    /// Sets the colours of what is written from now on.
+    ///
+    /// # Errors
+    /// A bit is set that no colour uses.
+    pub fn set_attribute(
+        &mut self,
+        attribute: usize,
+        sink: &mut impl FnMut(u8),
+    ) -> Result<(), ScreenError> {
+        if attribute & !ATTRIBUTE_MASK != 0 {
+            return Err(ScreenError);
+        }
+        let attribute = u8::try_from(attribute).map_err(|_| ScreenError)?;
+        if attribute != self.attribute {
+            self.attribute = attribute;
+            self.send_attribute(sink);
+        }
+        Ok(())
+    }
+
+    /// Fills the screen with the background colour and moves the cursor to the first cell.
+    pub fn clear(&mut self, sink: &mut impl FnMut(u8)) {
+        send(sink, b"\x1b[2J\x1b[H");
+        self.column = 0;
+        self.row = 0;
+    }
+
+    /// Moves the cursor.
+    ///
+    /// # Errors
+    /// The position is outside the screen.
+    pub fn set_cursor(
+        &mut self,
+        column: usize,
+        row: usize,
+        sink: &mut impl FnMut(u8),
+    ) -> Result<(), ScreenError> {
+        let column = u16::try_from(column)
+            .ok()
+            .filter(|&c| c < self.size.columns)
+            .ok_or(ScreenError)?;
+        let row = u16::try_from(row)
+            .ok()
+            .filter(|&r| r < self.size.rows)
+            .ok_or(ScreenError)?;
+        self.column = column;
+        self.row = row;
+        send(sink, b"\x1b[");
+        // Sizes are three digits at most, so one more does not overflow.
+        send_number(row + 1, sink);
+        sink(b';');
+        send_number(column + 1, sink);
+        sink(b'H');
+        Ok(())
+    }
+
+    /// Shows or hides the cursor.
+    pub fn show_cursor(&mut self, visible: bool, sink: &mut impl FnMut(u8)) {
+        self.cursor_visible = visible;
+        send(sink, if visible { b"\x1b[?25h" } else { b"\x1b[?25l" });
+    }
+
+    /// Writes UCS-2 text as UTF-8, moving the cursor by the rules of UEFI 2.10, table 12.4.
+    /// Returns whether every character had a glyph; one that has none is shown as a question mark.
+    pub fn write(&mut self, text: impl Iterator<Item = u16>, sink: &mut impl FnMut(u8)) -> bool {
+        let mut all_shown = true;
+        for unit in char::decode_utf16(text) {
+            match unit {
+                Ok('\u{8}') => self.backspace(sink),
+                Ok('\t') => self.tab(sink),
+                Ok('\n') => {
+                    sink(b'\n');
+                    self.line_feed();
+                }
+                Ok('\r') => {
+                    sink(b'\r');
+                    self.column = 0;
+                }
+                Ok(glyph) if is_graphic(glyph) => self.put(glyph, sink),
+                _ => {
+                    all_shown = false;
+                    self.put('?', sink);
+                }
+            }
+        }
+        all_shown
+    }
+
+    fn put(&mut self, glyph: char, sink: &mut impl FnMut(u8)) {
+        send(sink, glyph.encode_utf8(&mut [0; 4]).as_bytes());
+        self.column += 1;
+        if self.column >= self.size.columns {
+            // A terminal holds back its own wrap until the next character, or wraps elsewhere.
+            send(sink, b"\r\n");
+            self.column = 0;
+            self.line_feed();
+        }
+    }
+
+    fn backspace(&mut self, sink: &mut impl FnMut(u8)) {
+        if let Some(column) = self.column.checked_sub(1) {
+            sink(8);
+            self.column = column;
+        }
+    }
+
+    fn tab(&mut self, sink: &mut impl FnMut(u8)) {
+        for _ in 0..TAB_WIDTH - self.column % TAB_WIDTH {
+            self.put(' ', sink);
+        }
+    }
+
+    /// One row down; the screen scrolls when the cursor is in the last.
+    fn line_feed(&mut self) {
+        if self.row + 1 < self.size.rows {
+            self.row += 1;
+        }
+    }
+
+    fn send_attribute(&self, sink: &mut impl FnMut(u8)) {
+        send(
+            sink,
+            if self.attribute & 0x08 != 0 {
+                b"\x1b[0;1;3"
+            } else {
+                b"\x1b[0;22;3"
+            },
+        );
+        sink(ansi_colour(self.attribute));
+        send(sink, b";4");
+        sink(ansi_colour(self.attribute >> 4));
+        sink(b'm');
+    }
+}
+
+/// Whether every character of the text can be shown or moves the cursor.
+pub fn has_glyph(text: impl Iterator<Item = u16>) -> bool {
+    char::decode_utf16(text)
+        .all(|unit| unit.is_ok_and(|c| is_graphic(c) || matches!(c, '\u{8}' | '\t' | '\n' | '\r')))
+}
+
+/// Anything but the control characters of both ranges: an escape sequence in the text would move
+/// the cursor behind the screen's back.
+fn is_graphic(c: char) -> bool {
+    !c.is_control()
+}
+
+/// UEFI's colours are blue, green, red in bits 0 to 2; ECMA-48 has red first and blue last.
+fn ansi_colour(efi: u8) -> u8 {
+    b'0' + ((efi & 1) << 2 | efi & 2 | (efi & 4) >> 2)
+}
+
+fn send(sink: &mut impl FnMut(u8), bytes: &[u8]) {
+    for &byte in bytes {
+        sink(byte);
+    }
+}
+
+fn send_number(number: u16, sink: &mut impl FnMut(u8)) {
+    let mut divisor = 10_000;
+    let mut begun = false;
+    while divisor > 0 {
+        // A single decimal digit fits.
+        let digit = (number / divisor % 10) as u8;
+        begun |= digit != 0 || divisor == 1;
+        if begun {
+            sink(b'0' + digit);
+        }
+        divisor /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Terminal {
+        screen: Screen,
+        sent: Vec<u8>,
+    }
+
+    impl Terminal {
+        fn new() -> Self {
+            Self {
+                screen: Screen::default(),
+                sent: Vec::new(),
+            }
+        }
+
+        fn write(&mut self, text: &str) -> bool {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            self.screen
+                .write(units.into_iter(), &mut |b| self.sent.push(b))
+        }
+
+        fn sent(&self) -> &str {
+            core::str::from_utf8(&self.sent).unwrap()
+        }
+    }
+
+    #[test]
+    fn text_moves_the_cursor_and_becomes_utf8() {
+        let mut t = Terminal::new();
+        assert!(t.write("hé─€"));
+        assert_eq!(t.sent(), "hé─€");
+        assert_eq!(t.screen.cursor(), (4, 0));
+        assert!(t.write("\n"));
+        assert_eq!(t.screen.cursor(), (4, 1), "a line feed keeps the column");
+        assert!(t.write("\r"));
+        assert_eq!(t.screen.cursor(), (0, 1));
+        t.write("\u{8}");
+        assert_eq!(t.screen.cursor(), (0, 1), "a backspace stops at the margin");
+        t.write("ab\u{8}");
+        assert_eq!(t.screen.cursor(), (1, 1));
+        t.write("\t");
+        assert_eq!(t.screen.cursor(), (8, 1));
+    }
+
+    #[test]
+    fn a_full_line_wraps_and_the_last_row_scrolls() {
+        let mut t = Terminal::new();
+        t.write(&"x".repeat(79));
+        assert_eq!(t.screen.cursor(), (79, 0));
+        t.write("x");
+        assert_eq!(t.screen.cursor(), (0, 1));
+        assert!(t.sent().ends_with("x\r\n"));
+        t.write(&"\n".repeat(40));
+        assert_eq!(t.screen.cursor(), (0, 24));
+        t.write(&"y".repeat(80));
+        assert_eq!(t.screen.cursor(), (0, 24));
+    }
+
+    #[test]
+    fn what_has_no_glyph_is_reported_and_marked() {
+        let mut t = Terminal::new();
+        assert!(
+            !t.screen
+                .write([0x41, 0xd800, 0x42].into_iter(), &mut |b| t.sent.push(b))
+        );
+        assert_eq!(t.sent(), "A?B");
+        assert!(!t.write("\x1b[2J\u{9b}"));
+        assert_eq!(t.sent(), "A?B?[2J?");
+        assert!(!has_glyph([0xdc00].into_iter()));
+        assert!(!has_glyph([0x1b].into_iter()));
+        assert!(has_glyph("a\r\n\u{8}─".encode_utf16()));
+    }
+
+    #[test]
+    fn modes_have_sizes_and_clear_the_screen() {
+        let mut t = Terminal::new();
+        t.write("abc");
+        t.sent.clear();
+        assert_eq!(t.screen.set_mode(2, &mut |b| t.sent.push(b)), Ok(()));
+        assert_eq!(t.sent(), "\x1b[2J\x1b[H");
+        assert_eq!((t.screen.mode(), t.screen.cursor()), (2, (0, 0)));
+        t.write(&"x".repeat(99));
+        assert_eq!(t.screen.cursor(), (99, 0));
+        assert_eq!(t.screen.set_mode(3, &mut |_| ()), Err(ScreenError));
+        assert_eq!(t.screen.mode(), 2);
+        assert_eq!(
+            Screen::mode_size(1),
+            Ok(Size {
+                columns: 80,
+                rows: 50
+            })
+        );
+        assert_eq!(Screen::mode_size(usize::MAX), Err(ScreenError));
+    }
+
+    #[test]
+    fn positions_are_checked_and_count_from_one_on_the_wire() {
+        let mut t = Terminal::new();
+        assert_eq!(t.screen.set_cursor(79, 24, &mut |b| t.sent.push(b)), Ok(()));
+        assert_eq!(t.sent(), "\x1b[25;80H");
+        assert_eq!(t.screen.set_cursor(80, 0, &mut |_| ()), Err(ScreenError));
+        assert_eq!(t.screen.set_cursor(0, 25, &mut |_| ()), Err(ScreenError));
+        assert_eq!(
+            t.screen.set_cursor(usize::MAX, 0, &mut |_| ()),
+            Err(ScreenError)
+        );
+        assert_eq!(t.screen.cursor(), (79, 24));
+    }
+
+    #[test]
+    fn attributes_become_colours() {
+        let mut t = Terminal::new();
+        // Yellow (red and green, bright) on blue.
+        assert_eq!(
+            t.screen.set_attribute(0x1e, &mut |b| t.sent.push(b)),
+            Ok(())
+        );
+        assert_eq!(t.sent(), "\x1b[0;1;33;44m");
+        t.sent.clear();
+        assert_eq!(
+            t.screen.set_attribute(0x1e, &mut |b| t.sent.push(b)),
+            Ok(())
+        );
+        assert_eq!(t.sent(), "");
+        assert_eq!(t.screen.set_attribute(0x80, &mut |_| ()), Err(ScreenError));
+        assert_eq!(t.screen.attribute(), 0x1e);
+        t.screen.show_cursor(false, &mut |b| t.sent.push(b));
+        assert!(!t.screen.cursor_visible());
+        t.screen.reset(&mut |b| t.sent.push(b));
+        assert_eq!(t.sent(), "\x1b[?25l\x1b[0;22;37;40m\x1b[?25h\x1b[2J\x1b[H");
+        assert_eq!(
+            (t.screen.attribute(), t.screen.cursor_visible()),
+            (0x07, true)
+        );
+    }
+}
