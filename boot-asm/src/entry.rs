@@ -1,0 +1,364 @@
+//! From the first instruction to Rust.
+
+use core::arch::global_asm;
+
+/// Where QEMU puts the device tree when it enters a `-bios` image with x0 = 0.
+const DEFAULT_DTB: u64 = 0x4000_0000;
+/// What a device tree begins with, read little-endian.
+const FDT_MAGIC_LE: u64 = 0xedfe_0dd0;
+/// The largest device tree that the arm64 boot protocol allows.
+const FDT_MAX: u64 = 0x20_0000;
+/// The alignment of an arm64 Image.
+const IMAGE_ALIGN: u64 = 0x20_0000;
+/// The only relocation a position-independent static image has (AAELF64).
+const R_AARCH64_RELATIVE: u64 = 1027;
+
+/// A leaf or table descriptor's low bits: valid page, or valid table.
+const DESC_TABLE: u64 = 0b11;
+/// Access flag, inner shareable, attribute index 3 (write-back), valid page.
+const PAGE_WB: u64 = (1 << 10) | (0b11 << 8) | (3 << 2) | 0b11;
+const PAGE_READ_ONLY: u64 = 1 << 7;
+/// PXN and UXN at EL1; at EL2 the latter is XN and the former is ignored.
+const PAGE_EXECUTE_NEVER: u64 = 0b11 << 53;
+/// AP[1]: RES1 in the EL2 regime; at EL1 it would open the page to EL0.
+const PAGE_EL2: u64 = 1 << 6;
+
+/// T0SZ = 16 (48-bit addresses), write-back write-allocate inner shareable walks, 4 KiB pages.
+const TCR_BASE: u64 = 16 | (1 << 8) | (1 << 10) | (0b11 << 12);
+/// EL1: no walks through TTBR1.
+const TCR_EL1_EPD1: u64 = 1 << 23;
+const TCR_EL1_IPS_SHIFT: u64 = 32;
+/// EL2 without VHE: RES1 bits 31 and 23, physical size at bit 16.
+const TCR_EL2_RES1: u64 = (1 << 31) | (1 << 23);
+const TCR_EL2_PS_SHIFT: u64 = 16;
+/// 48 bits: the most that 4 KiB pages reach without LPA2.
+const PA_RANGE_48: u64 = 5;
+
+/// SCTLR_EL1 with every RES1 bit of ARMv8.0, exceptions on a misaligned stack, MMU and caches off.
+const SCTLR_EL1_OFF: u64 = 0x30d0_0998;
+/// SCTLR_EL2 likewise.
+const SCTLR_EL2_OFF: u64 = 0x30c5_0838;
+/// MMU, data cache, instruction cache.
+const SCTLR_ON: u64 = 1 | (1 << 2) | (1 << 12);
+
+/// RW: lower levels are AArch64. AMO: errors are taken here and not left pending.
+const HCR_EL2: u64 = (1 << 31) | (1 << 5);
+
+// +------------------------------------------------------------------------------------------------+
+// | The arm64 Image header (Linux, Documentation/arch/arm64/booting.rst). Loaders read image_size  |
+// | to leave room for what follows the file; flags say: little endian, 4 KiB pages, anywhere.      |
+// +------------------------------------------------------------------------------------------------+
+global_asm!(
+    ".pushsection .text.header, \"ax\"",
+    ".global image_header",
+    "image_header:",
+    "    b       image_entry",
+    "    .word   0",
+    "    .quad   0",
+    "    .quad   __image_end - __image_start",
+    "    .quad   0b1010",
+    "    .quad   0, 0, 0",
+    "    .ascii  \"ARM\\x64\"",
+    "    .word   0",
+    ".popsection",
+);
+
+// +------------------------------------------------------------------------------------------------+
+// | Entry. Nothing is known yet: any address, ROM or RAM, EL1 or EL2, MMU off. No stack is used    |
+// | before the MMU is on, and no write is made that matters but into the image's own new place.    |
+// |   x19 = x0 at entry   x20 = where the image is   x21 = where it was entered                    |
+// |   x22 = CurrentEL     x24..x28, x0..x17 scratch                                                |
+// +------------------------------------------------------------------------------------------------+
+global_asm!(
+    ".pushsection .text.entry, \"ax\"",
+    "image_entry:",
+    "    mov     x19, x0",
+    "    mrs     x22, CurrentEL",
+    "    adr     x20, image_header",
+    "    mov     x21, x20",
+    "    msr     DAIFSet, #0xf",
+    "    msr     tpidr_el0, xzr",
+    "    adrp    x1, early_vectors",
+    "    add     x1, x1, :lo12:early_vectors",
+    "    cmp     x22, #(2 << 2)",
+    "    b.eq    1f",
+
+    // EL1: floating point on, MMU off.
+    "    msr     vbar_el1, x1",
+    "    mov     x2, #(3 << 20)",
+    "    msr     cpacr_el1, x2",
+    "    ldr     x2, ={SCTLR_EL1_OFF}",
+    "    msr     sctlr_el1, x2",
+    "    b       2f",
+
+    // EL2: the same; the host's view of a guest below is switched off.
+    "1:  msr     vbar_el2, x1",
+    "    ldr     x2, ={HCR_EL2}",
+    "    msr     hcr_el2, x2",
+    "    isb",
+    "    mov     x2, #0x33ff",
+    "    mrs     x3, hcr_el2",
+    "    tbz     x3, #34, 3f",
+    // A CPU that has only VHE's layout: CPTR_EL2 is laid out as CPACR_EL1.
+    "    mov     x2, #(3 << 20)",
+    "3:  msr     cptr_el2, x2",
+    "    msr     cntvoff_el2, xzr",
+    "    ldr     x2, ={SCTLR_EL2_OFF}",
+    "    msr     sctlr_el2, x2",
+    "2:  isb",
+
+    // May the image stay? It must be aligned for the tables built below, and be writable. All ones is also a
+    // flash device's command to return to reading, so the probe leaves a ROM as it found it.
+    "    tst     x20, #({IMAGE_ALIGN} - 1)",
+    "    b.ne    5f",
+    "    adrp    x1, write_probe",
+    "    add     x1, x1, :lo12:write_probe",
+    "    mov     w2, #-1",
+    "    str     w2, [x1]",
+    "    dsb     sy",
+    "    ldr     w3, [x1]",
+    "    cmp     w2, w3",
+    "    b.eq    relocate",
+
+    // Move behind the device tree: the one place that is RAM for certain.
+    "5:  mov     x24, x19",
+    "    cbnz    x24, 6f",
+    "    mov     x24, {DEFAULT_DTB}",
+    "6:  ldr     w1, [x24]",
+    "    ldr     w2, ={FDT_MAGIC_LE}",
+    "    cmp     w1, w2",
+    "    b.ne    early_stop",
+    "    ldr     w1, [x24, #4]",
+    "    rev     w1, w1",
+    "    mov     x2, #{FDT_MAX}",
+    "    cmp     x1, x2",
+    "    b.hi    early_stop",
+    "    add     x24, x24, x1",
+    "    mov     x2, #({IMAGE_ALIGN} - 1)",
+    "    add     x24, x24, x2",
+    "    bic     x24, x24, x2",
+    // The copy must not overwrite what it copies.
+    "    mov     x3, #{IMAGE_ALIGN}",
+    "    add     x4, x24, x3",
+    "    cmp     x20, x4",
+    "    b.hs    7f",
+    "    add     x4, x20, x3",
+    "    cmp     x24, x4",
+    "    b.hs    7f",
+    "    add     x24, x4, x2",
+    "    bic     x24, x24, x2",
+    "7:  mov     x1, x20",
+    "    mov     x2, x24",
+    "    adrp    x3, __file_end",
+    "    add     x3, x3, :lo12:__file_end",
+    "8:  ldp     x4, x5, [x1], #16",
+    "    stp     x4, x5, [x2], #16",
+    "    cmp     x1, x3",
+    "    b.lo    8b",
+    "    mov     x20, x24",
+
+    // Relocate, wherever the image now is. x3 = its distance from where this code runs.
+    "relocate:",
+    "    sub     x3, x20, x21",
+    "    adrp    x1, __rela_start",
+    "    add     x1, x1, :lo12:__rela_start",
+    "    adrp    x2, __rela_end",
+    "    add     x2, x2, :lo12:__rela_end",
+    "9:  cmp     x1, x2",
+    "    b.hs    10f",
+    "    ldp     x4, x5, [x1], #16",
+    "    ldr     x6, [x1], #8",
+    "    cmp     w5, #{R_AARCH64_RELATIVE}",
+    "    b.ne    early_stop",
+    "    add     x6, x6, x20",
+    "    str     x6, [x20, x4]",
+    "    b       9b",
+    "10: adr     x1, at_home",
+    "    add     x1, x1, x3",
+    // What was written with the caches off must not be hidden by stale lines.
+    "    mov     x4, x20",
+    "    adrp    x5, __file_end",
+    "    add     x5, x5, :lo12:__file_end",
+    "    add     x5, x5, x3",
+    "    bl      invalidate_lines",
+    "    ic      iallu",
+    "    dsb     sy",
+    "    isb",
+    "    br      x1",
+
+    // Now at home: every PC-relative address is the final one. Build four tables, one for each level.
+    "at_home:",
+    "    adrp    x24, __early_tables",
+    "    mov     x1, x24",
+    "    add     x2, x24, #(4 * 4096)",
+    "11: stp     xzr, xzr, [x1], #16",
+    "    cmp     x1, x2",
+    "    b.lo    11b",
+    "    add     x25, x24, #4096",
+    "    add     x26, x25, #4096",
+    "    add     x27, x26, #4096",
+    "    ubfx    x1, x20, #39, #9",
+    "    orr     x2, x25, #{DESC_TABLE}",
+    "    str     x2, [x24, x1, lsl #3]",
+    "    ubfx    x1, x20, #30, #9",
+    "    orr     x2, x26, #{DESC_TABLE}",
+    "    str     x2, [x25, x1, lsl #3]",
+    "    ubfx    x1, x20, #21, #9",
+    "    orr     x2, x27, #{DESC_TABLE}",
+    "    str     x2, [x26, x1, lsl #3]",
+    // Page permissions by section.
+    "    ldr     x2, ={PAGE_WB}",
+    "    cmp     x22, #(2 << 2)",
+    "    b.ne    12f",
+    "    orr     x2, x2, #{PAGE_EL2}",
+    "12: orr     x3, x2, #{PAGE_READ_ONLY}",
+    "    orr     x4, x3, #{PAGE_EXECUTE_NEVER}",
+    "    orr     x5, x2, #{PAGE_EXECUTE_NEVER}",
+    "    mov     x1, x20",
+    "    mov     x6, x27",
+    "    adrp    x7, __text_end",
+    "    adrp    x8, __rodata_end",
+    "    adrp    x9, __image_end",
+    "    adrp    x10, __stack_guard",
+    "    adrp    x11, __fault_stack_guard",
+    "13: cmp     x1, x7",
+    "    csel    x12, x3, x4, lo",
+    "    cmp     x1, x8",
+    "    csel    x12, x12, x5, lo",
+    "    orr     x12, x12, x1",
+    "    cmp     x1, x10",
+    "    csel    x12, xzr, x12, eq",
+    "    cmp     x1, x11",
+    "    csel    x12, xzr, x12, eq",
+    "    str     x12, [x6], #8",
+    "    add     x1, x1, #4096",
+    "    cmp     x1, x9",
+    "    b.lo    13b",
+    "    mov     x4, x24",
+    "    add     x5, x24, #(4 * 4096)",
+    "    bl      invalidate_lines",
+
+    // MMU and caches on.
+    "    mrs     x1, id_aa64mmfr0_el1",
+    "    and     x1, x1, #0xf",
+    "    mov     x2, #{PA_RANGE_48}",
+    "    cmp     x1, x2",
+    "    csel    x1, x1, x2, lo",
+    "    ldr     x2, ={TCR_BASE}",
+    "    ldr     x3, ={MAIR}",
+    "    adrp    x6, vectors",
+    "    add     x6, x6, :lo12:vectors",
+    "    cmp     x22, #(2 << 2)",
+    "    b.eq    14f",
+    "    ldr     x4, ={TCR_EL1_EPD1}",
+    "    orr     x2, x2, x4",
+    "    lsl     x1, x1, #{TCR_EL1_IPS_SHIFT}",
+    "    orr     x2, x2, x1",
+    "    msr     mair_el1, x3",
+    "    msr     tcr_el1, x2",
+    "    msr     ttbr0_el1, x24",
+    "    isb",
+    "    tlbi    vmalle1",
+    "    dsb     sy",
+    "    isb",
+    "    mrs     x1, sctlr_el1",
+    "    ldr     x2, ={SCTLR_ON}",
+    "    orr     x1, x1, x2",
+    "    msr     sctlr_el1, x1",
+    "    isb",
+    "    b       16f",
+    "14: mrs     x4, hcr_el2",
+    "    tbz     x4, #34, 15f",
+    // VHE's layout is EL1's.
+    "    ldr     x4, ={TCR_EL1_EPD1}",
+    "    orr     x2, x2, x4",
+    "    lsl     x1, x1, #{TCR_EL1_IPS_SHIFT}",
+    "    b       17f",
+    "15: ldr     x4, ={TCR_EL2_RES1}",
+    "    orr     x2, x2, x4",
+    "    lsl     x1, x1, #{TCR_EL2_PS_SHIFT}",
+    "17: orr     x2, x2, x1",
+    "    msr     mair_el2, x3",
+    "    msr     tcr_el2, x2",
+    "    msr     ttbr0_el2, x24",
+    "    isb",
+    "    tlbi    alle2",
+    "    dsb     sy",
+    "    isb",
+    "    mrs     x1, sctlr_el2",
+    "    ldr     x2, ={SCTLR_ON}",
+    "    orr     x1, x1, x2",
+    "    msr     sctlr_el2, x1",
+    "    isb",
+
+    // Memory is memory from here on: clear .bss, take the stack and the real vectors.
+    "16: adrp    x1, __bss_start",
+    "    add     x1, x1, :lo12:__bss_start",
+    "    adrp    x2, __bss_end",
+    "    add     x2, x2, :lo12:__bss_end",
+    "18: cmp     x1, x2",
+    "    b.hs    19f",
+    "    stp     xzr, xzr, [x1], #16",
+    "    b       18b",
+    "19: adrp    x1, __stack_top",
+    "    mov     sp, x1",
+    "    cmp     x22, #(2 << 2)",
+    "    b.eq    20f",
+    "    msr     vbar_el1, x6",
+    "    b       21f",
+    "20: msr     vbar_el2, x6",
+    "21: isb",
+    "    mov     x29, xzr",
+    "    mov     x30, xzr",
+    "    stp     x19, x21, [sp, #-16]!",
+    "    mov     x0, sp",
+    "    bl      realmfw_main",
+    "    b       early_stop",
+
+    // Drop cached lines of [x4, x5) to the point of coherency. Clobbers x12, x13.
+    "invalidate_lines:",
+    "    dsb     sy",
+    "    mrs     x12, ctr_el0",
+    "    ubfx    x12, x12, #16, #4",
+    "    mov     x13, #4",
+    "    lsl     x12, x13, x12",
+    "    sub     x13, x12, #1",
+    "    bic     x4, x4, x13",
+    "22: dc      ivac, x4",
+    "    add     x4, x4, x12",
+    "    cmp     x4, x5",
+    "    b.lo    22b",
+    "    dsb     sy",
+    "    ret",
+    "    .ltorg",
+    ".popsection",
+
+    // In a page of its own kind: it is what tells RAM from ROM.
+    ".pushsection .data.write_probe, \"aw\"",
+    "    .balign 8",
+    "write_probe:",
+    "    .quad   0",
+    ".popsection",
+    SCTLR_EL1_OFF = const SCTLR_EL1_OFF,
+    SCTLR_EL2_OFF = const SCTLR_EL2_OFF,
+    SCTLR_ON = const SCTLR_ON,
+    HCR_EL2 = const HCR_EL2,
+    IMAGE_ALIGN = const IMAGE_ALIGN,
+    DEFAULT_DTB = const DEFAULT_DTB,
+    FDT_MAGIC_LE = const FDT_MAGIC_LE,
+    FDT_MAX = const FDT_MAX,
+    R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
+    DESC_TABLE = const DESC_TABLE,
+    PAGE_WB = const PAGE_WB,
+    PAGE_READ_ONLY = const PAGE_READ_ONLY,
+    PAGE_EXECUTE_NEVER = const PAGE_EXECUTE_NEVER,
+    PAGE_EL2 = const PAGE_EL2,
+    TCR_BASE = const TCR_BASE,
+    TCR_EL1_EPD1 = const TCR_EL1_EPD1,
+    TCR_EL1_IPS_SHIFT = const TCR_EL1_IPS_SHIFT,
+    TCR_EL2_RES1 = const TCR_EL2_RES1,
+    TCR_EL2_PS_SHIFT = const TCR_EL2_PS_SHIFT,
+    PA_RANGE_48 = const PA_RANGE_48,
+    MAIR = const crate::MAIR,
+);
+
