@@ -196,3 +196,14 @@ fn no_table_left_is_an_error() {
     t.map(0..0x4000_0000, data()).unwrap();
     assert_eq!(t.protect(0..0x1000, |_| Protection::default()), Err(Error::OutOfTables));
 }
+
+#[test]
+fn unmapped_pages_can_be_mapped_anew() {
+    let mut t = tables(8);
+    t.map(0x4000_0000..0x4001_0000, Leaf::ram(Protection { read_only: true, ..Protection::default() })).unwrap();
+    t.unmap(0x4000_0000..0x4001_0000).unwrap();
+    assert_eq!(walk(&t, 0x4000_0000), None);
+    t.map(0x4000_0000..0x8000_0000, data()).unwrap();
+    assert_eq!(t.query(0x4000_0000..0x8000_0000), Ok(data()));
+    assert_eq!(t.unmap(0x5000_0000..0x5000_1000), Err(Error::Mapped));
+}

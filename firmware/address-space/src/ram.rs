@@ -1,0 +1,95 @@
+//! What becomes of RAM before UEFI starts.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use thiserror::Error;
+
+use crate::ranges::{contain, last_block, overlap, subtract};
+
+/// Bytes of RAM set aside for page tables: one block of level 2, which is never split.
+pub const TABLES_SIZE: u64 = 2 << 20;
+
+/// RAM that cannot be used.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Error {
+    /// No block is left for the page tables.
+    #[error("no 2 MiB of RAM are left for the page tables")]
+    NoRoom,
+    /// The image lies partly in RAM.
+    #[error("the firmware image at {0:#x} crosses the end of RAM or a reserved region")]
+    ImageAcrossRam(u64),
+}
+
+/// The division of RAM.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RamLayout {
+    /// RAM that may be touched: all of it but what is reserved with `no-map`.
+    pub ram: Vec<Range<u64>>,
+    /// Whether the image lies in it. Where it does not (firmware in RAM of its own), no one else gets its memory.
+    pub image_in_ram: bool,
+    /// The block for page tables.
+    pub tables: Range<u64>,
+}
+
+impl RamLayout {
+    /// Divides `all` RAM, of which `no_map` must not be touched and `reserved` not be given away.
+    ///
+    /// # Errors
+    /// [`Error::ImageAcrossRam`], [`Error::NoRoom`].
+    pub fn new(
+        all: &[Range<u64>],
+        no_map: &[Range<u64>],
+        reserved: &[Range<u64>],
+        image: &Range<u64>,
+    ) -> Result<Self, Error> {
+        let ram = subtract(all, no_map);
+        let image_in_ram = match all.iter().any(|ram| overlap(ram, image)) {
+            true if ram.iter().any(|ram| contain(ram, image)) => true,
+            true => return Err(Error::ImageAcrossRam(image.start)),
+            false => false,
+        };
+        let free = subtract(&subtract(&ram, core::slice::from_ref(image)), reserved);
+        let tables = free.iter().find_map(|ram| last_block(ram, TABLES_SIZE)).ok_or(Error::NoRoom)?;
+        Ok(Self { ram, image_in_ram, tables })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn tables_avoid_the_image_and_reservations() {
+        let all = [GIB..GIB + (8 << 20)];
+        let image = GIB + (6 << 20)..GIB + (8 << 20);
+        let reserved = GIB + (5 << 20)..GIB + (5 << 20) + 4096;
+        let layout = RamLayout::new(&all, &[], core::slice::from_ref(&reserved), &image).unwrap();
+        assert_eq!(layout.tables, GIB + (2 << 20)..GIB + (4 << 20));
+        assert!(layout.image_in_ram);
+    }
+
+    #[test]
+    fn an_image_outside_ram_is_none_of_it() {
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &(0..2 << 20)).unwrap();
+        assert!(!layout.image_in_ram);
+        assert_eq!(layout.ram, [GIB + 4096..2 * GIB]);
+    }
+
+    #[test]
+    fn an_image_across_an_edge_is_refused() {
+        let image = 2 * GIB - 4096..2 * GIB + 4096;
+        assert_eq!(RamLayout::new(&[GIB..2 * GIB], &[], &[], &image), Err(Error::ImageAcrossRam(image.start)));
+        let inside = GIB..GIB + (2 << 20);
+        let no_map = GIB + 4096..GIB + 8192;
+        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &inside);
+        assert_eq!(refused, Err(Error::ImageAcrossRam(GIB)));
+    }
+
+    #[test]
+    fn ram_without_a_block_is_refused() {
+        assert_eq!(RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &(0..4096)), Err(Error::NoRoom));
+    }
+}
