@@ -1,0 +1,78 @@
+//! The programs of the machine that the tasks need, installed when they are missing.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::command;
+
+/// What may be done to the machine.
+#[derive(Args, Clone, Copy)]
+pub struct Setup {
+    /// Install and fetch nothing: print what is missing and stop
+    #[arg(long)]
+    pub no_install: bool,
+}
+
+/// A program and the Debian package that has it.
+pub struct Tool {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+/// What it takes to start a machine.
+pub const EMULATOR: [Tool; 2] = [
+    Tool { program: vm::machine::QEMU, package: "qemu-system-arm", purpose: "emulates the machine" },
+    Tool { program: "setpriv", package: "util-linux", purpose: "ends the emulator when its parent dies" },
+];
+
+/// Makes sure that the tools are there.
+pub fn ensure(tools: &[Tool], setup: Setup) -> Result<()> {
+    let missing: Vec<_> = tools.iter().filter(|tool| command::find_program(tool.program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for tool in &missing {
+        println!("missing: {} ({}), Debian package {}", tool.program, tool.purpose, tool.package);
+    }
+    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    install.extend(missing.iter().map(|tool| tool.package));
+    if setup.no_install {
+        bail!("not installed: run `{}` as root", install.join(" "));
+    }
+    as_root(&["apt-get", "update"])?;
+    as_root(&install)
+}
+
+fn as_root(words: &[&str]) -> Result<()> {
+    let mut words = words.to_vec();
+    let user = command::output(Command::new("id").arg("-u"))?;
+    if user.trim() != "0" {
+        if command::find_program("sudo").is_none() {
+            bail!("there is no sudo: run `{}` as root", words.join(" "));
+        }
+        words.insert(0, "sudo");
+    }
+    println!("running: {}", words.join(" "));
+    let Some((program, args)) = words.split_first() else {
+        return Ok(());
+    };
+    command::run(Command::new(program).args(args).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Makes sure that the standard library for a target is there.
+pub fn ensure_target(target: &str) -> Result<()> {
+    let dir = command::output(Command::new("rustc").current_dir(vm::workspace::root()).args([
+        "--print",
+        "target-libdir",
+        "--target",
+        target,
+    ]))?;
+    if std::path::Path::new(dir.trim()).is_dir() {
+        return Ok(());
+    }
+    println!("adding the Rust target {target}");
+    command::run(Command::new("rustup").current_dir(vm::workspace::root()).args(["target", "add", target]))
+}
