@@ -1,0 +1,196 @@
+//! Guest calls against the RMM's state machine: each rule of DEN0137 B5.3 from both ends.
+
+use rsi::fake::{FakeRmm, UNDEFINED};
+use rsi::rmm::HostResponse;
+use rsi::{
+    ChangeDestroyed, Error, GRANULE, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, Rsi, Version,
+    VersionError, rhi,
+};
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+const RAM: u64 = 0x4000_0000;
+
+fn realm(hash: HashAlgorithm) -> Rsi<FakeRmm> {
+    let mut rsi = Rsi::new(FakeRmm::new(33, hash));
+    rsi.set_range(RAM, RAM + 64 * GRANULE, Ripas::Ram, ChangeDestroyed::No).unwrap();
+    rsi
+}
+
+#[test]
+fn version_follows_the_precedence_of_the_specification() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    assert_eq!(rsi.version(Version::V1_0), Ok((Version::V1_0, Version::V1_1)));
+    assert_eq!(rsi.version(Version::V1_1), Ok((Version::V1_1, Version::V1_1)));
+    let incompatible = Err(VersionError::Incompatible { lower: Version::V1_1, higher: Version::V1_1 });
+    assert_eq!(rsi.version(Version { major: 2, minor: 0 }), incompatible);
+    assert_eq!(rsi.version(Version { major: 0, minor: 9 }), incompatible);
+}
+
+#[test]
+fn config_says_width_hash_and_rpv() {
+    for (hash, raw) in [(HashAlgorithm::Sha256, 0), (HashAlgorithm::Sha512, 1), (HashAlgorithm::Sha384, 2)] {
+        let mut rsi = realm(hash);
+        rsi.realm_config(RAM).unwrap();
+        let page = rsi.conduit().read(RAM, 4096).unwrap();
+        let config = RealmConfig::from_bytes(&page).unwrap();
+        assert_eq!((config.ipa_width, config.hash_algorithm), (33, raw));
+        assert_eq!(config.rpv, [0x52; 64]);
+        assert_eq!(page[0x18..0x200], [0; 0x1e8]);
+        assert_eq!(rsi.realm_config(RAM + 8), Err(Error::Input));
+        assert_eq!(rsi.realm_config(RAM + (1 << 32)), Err(Error::Input));
+        assert_eq!(rsi.realm_config(0), Err(Error::Input));
+    }
+}
+
+#[test]
+fn extend_hashes_the_digest_and_exactly_the_data() {
+    fn expect<D: Digest>(algorithm: HashAlgorithm, data: &[u8]) {
+        let mut rsi = realm(algorithm);
+        let len = algorithm.digest_len();
+        let mut expected = vec![0; len];
+        for _ in 0..2 {
+            rsi.measurement_extend(4, data).unwrap();
+            expected = D::digest([&expected, data].concat()).to_vec();
+        }
+        let read = rsi.measurement_read(4).unwrap();
+        assert_eq!(read[..len], expected);
+        assert_eq!(read[len..], vec![0; 64 - len]);
+        assert_eq!(rsi.measurement_read(3).unwrap(), [0; 64]);
+    }
+    for len in [0, 1, 7, 8, 33, 63, 64] {
+        let data: Vec<u8> = (0..len).collect();
+        expect::<Sha256>(HashAlgorithm::Sha256, &data);
+        expect::<Sha384>(HashAlgorithm::Sha384, &data);
+        expect::<Sha512>(HashAlgorithm::Sha512, &data);
+    }
+}
+
+#[test]
+fn measurements_refuse_rim_and_what_does_not_exist() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    assert_eq!(rsi.measurement_extend(0, &[1]), Err(Error::Input));
+    assert_eq!(rsi.measurement_extend(5, &[1]), Err(Error::Input));
+    assert_eq!(rsi.measurement_extend(1, &[1; 65]), Err(Error::Input));
+    assert_eq!(rsi.measurement_read(5), Err(Error::Input));
+    assert_eq!(rsi.measurement_read(u64::MAX), Err(Error::Input));
+    for index in 0..5 {
+        assert_eq!(rsi.measurement_read(index), Ok([0; 64]));
+    }
+}
+
+#[test]
+fn state_changes_lose_contents() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    assert!(rsi.conduit().write(RAM, b"secret"));
+    rsi.set_range(RAM, RAM + GRANULE, Ripas::Empty, ChangeDestroyed::No).unwrap();
+    assert_eq!(rsi.conduit().read(RAM, 6), None);
+    rsi.set_range(RAM, RAM + GRANULE, Ripas::Ram, ChangeDestroyed::No).unwrap();
+    assert_eq!(rsi.conduit().read(RAM, 6), Some(vec![UNDEFINED; 6]));
+}
+
+#[test]
+fn state_calls_refuse_bad_ranges() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    let half = 1 << 32;
+    for (base, top) in [
+        (RAM + 1, RAM + GRANULE),
+        (RAM, RAM + 1),
+        (RAM, RAM),
+        (RAM + GRANULE, RAM),
+        (half - GRANULE, half + GRANULE),
+        (half, half + GRANULE),
+        (u64::MAX - GRANULE + 1, 0),
+    ] {
+        let set = rsi.ipa_state_set(base, top, Ripas::Ram, ChangeDestroyed::No);
+        assert_eq!(set, Err(Error::Input), "{base:#x} {top:#x}");
+        assert_eq!(rsi.ipa_state_get(base, top), Err(Error::Input));
+    }
+    for ripas in [Ripas::Destroyed, Ripas::Dev] {
+        let set = rsi.ipa_state_set(RAM, RAM + GRANULE, ripas, ChangeDestroyed::No);
+        assert_eq!(set, Err(Error::Input));
+    }
+    let whole = rsi.ipa_state_get(0, half).unwrap();
+    assert_eq!((whole.top, whole.ripas), (RAM, Ripas::Empty));
+}
+
+#[test]
+fn destroyed_granules_stop_a_change_unless_it_is_asked_for() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    let at = RAM + 3 * GRANULE;
+    rsi.conduit().destroy(at, at + GRANULE);
+    let accept = |rsi: &mut Rsi<FakeRmm>, destroyed| rsi.set_range(RAM, RAM + 8 * GRANULE, Ripas::Ram, destroyed);
+    assert_eq!(accept(&mut rsi, ChangeDestroyed::No), Err(RangeError::NoProgress { at }));
+    assert_eq!(accept(&mut rsi, ChangeDestroyed::Yes), Ok(()));
+}
+
+#[test]
+fn partial_progress_is_continued_and_refusal_is_told() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    let top = RAM + 16 * GRANULE;
+    let host = &mut rsi.conduit().host;
+    for part in [1, 1, 5, 5, 9] {
+        host.responses.push_back(HostResponse::Upto(RAM + part * GRANULE));
+    }
+    rsi.set_range(RAM, top, Ripas::Empty, ChangeDestroyed::No).unwrap();
+    for answer in [HostResponse::Upto(RAM + GRANULE), HostResponse::Reject] {
+        rsi.conduit().host.responses.push_back(answer);
+    }
+    assert_eq!(
+        rsi.set_range(RAM, top, Ripas::Ram, ChangeDestroyed::No),
+        Err(RangeError::Rejected { at: RAM + GRANULE })
+    );
+    // A host that refuses to take memory back merely makes no progress.
+    for _ in 0..8 {
+        rsi.conduit().host.responses.push_back(HostResponse::Reject);
+    }
+    assert_eq!(rsi.set_range(RAM, top, Ripas::Empty, ChangeDestroyed::No), Err(RangeError::NoProgress { at: RAM }));
+}
+
+#[test]
+fn token_comes_in_parts_and_only_after_init() {
+    let mut rsi = realm(HashAlgorithm::Sha512);
+    let part = rsi.attestation_token_continue(RAM, 0, 4096);
+    assert_eq!(part, Err(Error::State));
+    assert!(rsi.attestation_token_init(&[7; 64]).unwrap() >= 384);
+    for (granule, offset, size) in
+        [(RAM + 8, 0, 8), (RAM, 4096, 0), (RAM, 8, 4089), (RAM, 8, u64::MAX), (RAM + (1 << 32), 0, 8)]
+    {
+        let part = rsi.attestation_token_continue(granule, offset, size);
+        assert_eq!(part, Err(Error::Input));
+    }
+    let mut token = Vec::new();
+    loop {
+        let part = rsi.attestation_token_continue(RAM, 16, 100).unwrap();
+        let bytes = rsi.conduit().read(RAM + 16, part.len as usize).unwrap();
+        token.extend_from_slice(&bytes);
+        if part.complete {
+            break;
+        }
+    }
+    assert_eq!(token.len(), 64 * 6);
+    assert_eq!(token[..64], [7; 64]);
+    let part = rsi.attestation_token_continue(RAM, 0, 4096);
+    assert_eq!(part, Err(Error::State));
+}
+
+#[test]
+fn host_call_carries_rhi() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    rsi.conduit().host.ipa_change_alignment = Some(0x1_0000);
+    for (fid, expected) in [
+        (rhi::HOSTCONF_VERSION, 0x1_0000),
+        (rhi::HOSTCONF_FEATURES, 1),
+        (rhi::HOSTCONF_GET_IPA_CHANGE_ALIGNMENT, 0x1_0000),
+        (0xC500_0040, u64::MAX),
+    ] {
+        let at = RAM + 0x300;
+        rsi.conduit().write(at, &HostCall::rhi(fid).to_bytes());
+        rsi.host_call(at).unwrap();
+        let bytes = rsi.conduit().read(at, 256).unwrap();
+        let answered = HostCall::from_bytes(bytes.first_chunk().unwrap());
+        assert_eq!(answered.first(), expected);
+    }
+    assert_eq!(rsi.host_call(RAM + 0x80), Err(Error::Input));
+    assert_eq!(rsi.host_call(0), Err(Error::Input));
+    assert_eq!(rsi.host_call(RAM + (1 << 32)), Err(Error::Input));
+}
