@@ -1,0 +1,76 @@
+//! The console: the UART that the device tree names.
+
+use formats::machine::{Console, Uart};
+use spin::Once;
+
+use super::ns16550::Ns16550;
+use super::pl011;
+use crate::arch::mmio::Mmio;
+use crate::memory;
+
+/// How often a full UART is asked for room before a byte is dropped: a host that never takes one must not stop
+/// the boot.
+const MAX_POLLS: u32 = 1 << 20;
+
+/// Where QEMU and cloud-hypervisor have their UART: the only guess there is when the device tree that would name
+/// it cannot be used.
+const LAST_RESORT: u64 = 0x0900_0000;
+const LAST_RESORT_SIZE: u64 = 0x1000;
+
+#[derive(Clone, Copy, Debug)]
+enum Port {
+    Pl011(Mmio),
+    Ns16550(Ns16550),
+}
+
+static PORT: Once<Port> = Once::new();
+
+/// Uses the console of the machine from now on.
+///
+/// # Errors
+/// When its registers cannot be mapped; the machine then has no console.
+pub fn start(console: &Console) -> Result<(), memory::Error> {
+    let registers = memory::map_device(console.region.base(), console.region.size())?;
+    PORT.call_once(|| match console.uart {
+        Uart::Pl011 => {
+            pl011::start(registers);
+            Port::Pl011(registers)
+        }
+        Uart::Ns16550 { reg_shift, reg_io_width } => {
+            let uart = Ns16550 { registers, shift: reg_shift, width: reg_io_width };
+            uart.start();
+            Port::Ns16550(uart)
+        }
+    });
+    Ok(())
+}
+
+/// Uses the UART where it most often is, so that a device tree that cannot be used can be reported.
+pub fn start_last_resort() {
+    // Where it cannot be mapped nothing can be said.
+    if let Ok(registers) = memory::map_device(LAST_RESORT, LAST_RESORT_SIZE) {
+        PORT.call_once(|| Port::Pl011(registers));
+    }
+}
+
+/// Sends a byte. Without a console, or with one that takes nothing, it is lost.
+pub fn write_byte(byte: u8) {
+    let Some(port) = PORT.get() else { return };
+    for _ in 0..MAX_POLLS {
+        let taken = match port {
+            Port::Pl011(registers) => pl011::try_write(*registers, byte),
+            Port::Ns16550(uart) => uart.try_write(byte),
+        };
+        if taken {
+            return;
+        }
+    }
+}
+
+/// A byte that was typed.
+pub fn read_byte() -> Option<u8> {
+    match PORT.get()? {
+        Port::Pl011(registers) => pl011::read(*registers),
+        Port::Ns16550(uart) => uart.read(),
+    }
+}

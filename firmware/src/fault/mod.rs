@@ -1,0 +1,121 @@
+//! Faults and panics: say what happened, then power off.
+#![expect(unsafe_code, reason = "the vectors call by symbol, and a backtrace reads the stack")]
+
+mod syndrome;
+
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use address_space::page_table::PAGE_SIZE;
+use boot_asm::{ExceptionFrame, layout};
+
+use crate::arch::{self, psci};
+use crate::log::raw;
+use syndrome::Syndrome;
+
+/// Faults taken so far. A fault while one is being told of ends without words.
+static FAULTS: AtomicU32 = AtomicU32::new(0);
+
+const MAX_FRAMES: usize = 32;
+
+/// Where the vectors come to, on the fault stack.
+///
+/// # Safety
+/// Called by boot-asm's vectors only, with the frame they saved.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realmfw_exception(frame: *mut ExceptionFrame) {
+    if FAULTS.fetch_add(1, Ordering::Relaxed) > 0 {
+        psci::system_off();
+    }
+    // SAFETY: the vectors pass the address of the frame they filled, which nothing else refers to.
+    let frame = unsafe { &*frame };
+    report(frame);
+    psci::system_off()
+}
+
+fn report(frame: &ExceptionFrame) {
+    let syndrome = Syndrome(frame.esr);
+    let kind = match frame.vector & 3 {
+        0 => "synchronous exception",
+        1 => "IRQ",
+        2 => "FIQ",
+        _ => "SError",
+    };
+    raw(format_args!("\r\nrealmfw: fault: {kind} at EL{}: {syndrome}\r\n", arch::exception_level()));
+    if syndrome.has_address() {
+        raw(format_args!("  address {:#018x}", frame.far));
+        let guard = layout::stack_guard();
+        if (guard..guard + PAGE_SIZE).contains(&frame.far) {
+            raw(format_args!(" (the guard page: the stack is exhausted)"));
+        }
+        raw(format_args!("\r\n"));
+    }
+    raw(format_args!(
+        "  elr {:#018x}  spsr {:#010x}  esr {:#010x}  far {:#018x}\r\n",
+        frame.elr, frame.spsr, frame.esr, frame.far
+    ));
+    for (index, value) in frame.x.iter().enumerate() {
+        let end = if index % 4 == 3 { "\r\n" } else { "" };
+        raw(format_args!("  x{index:<2} {value:#018x}{end}"));
+    }
+    raw(format_args!("  sp  {:#018x}\r\n", frame.sp));
+    let [.., fp, lr] = frame.x;
+    backtrace(frame.elr, fp, Some(lr));
+}
+
+/// Prints the chain of frames as offsets into the image, which `cargo xtask symbolize` turns into names.
+fn backtrace(pc: u64, fp: u64, lr: Option<u64>) {
+    raw(format_args!("backtrace:\r\n"));
+    print_frame(pc);
+    // A leaf function, or a jump to nowhere, has its caller only in the link register.
+    if let Some(lr) = lr {
+        print_frame(lr.wrapping_sub(4));
+    }
+    let mut fp = fp;
+    for _ in 0..MAX_FRAMES {
+        let stack = layout::stack_guard() + PAGE_SIZE..layout::stack_top() - 15;
+        let fault_stack = layout::fault_stack_guard() + PAGE_SIZE..layout::stack_guard() - 15;
+        if !fp.is_multiple_of(16) || !(stack.contains(&fp) || fault_stack.contains(&fp)) {
+            break;
+        }
+        // SAFETY: sixteen aligned bytes inside one of the image's two stacks, which are mapped and readable.
+        let [next, lr] = unsafe { core::ptr::with_exposed_provenance::<[u64; 2]>(fp as usize).read_volatile() };
+        if lr == 0 {
+            break;
+        }
+        print_frame(lr.wrapping_sub(4));
+        // Frames lie one above the other; a chain that does not is no chain.
+        if next <= fp {
+            break;
+        }
+        fp = next;
+    }
+}
+
+fn print_frame(pc: u64) {
+    match pc.checked_sub(layout::image_start()) {
+        Some(offset) if pc < layout::text_end() => raw(format_args!("  image+{offset:#x}\r\n")),
+        _ => raw(format_args!("  {pc:#x}\r\n")),
+    }
+}
+
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    if FAULTS.fetch_add(1, Ordering::Relaxed) > 0 {
+        psci::system_off();
+    }
+    raw(format_args!("\r\nrealmfw: panic: {}", info.message()));
+    if let Some(location) = info.location() {
+        raw(format_args!(" at {}:{}", location.file(), location.line()));
+    }
+    raw(format_args!("\r\n"));
+    let fp: u64;
+    let pc: u64;
+    // SAFETY: reads two registers.
+    unsafe {
+        core::arch::asm!("mov {}, x29", "adr {}, .", out(reg) fp, out(reg) pc, options(nomem, nostack, preserves_flags));
+    }
+    backtrace(pc, fp, None);
+    psci::system_off()
+}

@@ -1,0 +1,174 @@
+//! The address space: one owner of the page tables, and what becomes of RAM.
+
+pub mod heap;
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use address_space::page_table::{Leaf, MemoryType, PAGE_SIZE, PageTable, Protection};
+use address_space::ram::RamLayout;
+use address_space::ranges;
+use formats::machine::Machine;
+use spin::{Mutex, MutexGuard};
+use thiserror::Error;
+
+use crate::arch::mmio::Mmio;
+use crate::arch::mmu::{self, TablePages};
+
+pub use address_space::page_table::Error as MapError;
+
+static PAGE_TABLE: Mutex<Option<PageTable<TablePages>>> = Mutex::new(None);
+static RAM: Mutex<Vec<Range<u64>>> = Mutex::new(Vec::new());
+
+/// What can be wrong with memory.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Error {
+    /// The page tables refused a request.
+    #[error("{0}")]
+    Map(#[from] MapError),
+    /// RAM cannot be divided.
+    #[error("{0}")]
+    Ram(#[from] address_space::ram::Error),
+    /// Registers of a device lie in RAM.
+    #[error("device registers at {0:#x} overlap RAM")]
+    DeviceInRam(u64),
+}
+
+/// What may be done with pages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// Data that nobody writes.
+    ReadOnly,
+    /// Data.
+    ReadWrite,
+    /// Code.
+    ReadExecute,
+    /// Memory that a client allocated as code, which older loaders both write and run.
+    ReadWriteExecute,
+}
+
+impl From<Access> for Protection {
+    fn from(access: Access) -> Self {
+        let (read_only, execute_never) = match access {
+            Access::ReadOnly => (true, true),
+            Access::ReadWrite => (false, true),
+            Access::ReadExecute => (true, false),
+            Access::ReadWriteExecute => (false, false),
+        };
+        Self { read_protect: false, read_only, execute_never }
+    }
+}
+
+/// Takes the page tables over from the entry code, and starts the heap.
+///
+/// # Safety
+/// Called once, first of all.
+#[expect(unsafe_code, reason = "passes the duty of being called once on to its caller")]
+pub unsafe fn start() {
+    // SAFETY: the caller calls once and before any allocation.
+    unsafe { heap::init() };
+    // SAFETY: likewise once.
+    *PAGE_TABLE.lock() = Some(unsafe { mmu::adopt() });
+}
+
+fn with_tables<T>(f: impl FnOnce(&mut PageTable<TablePages>) -> Result<T, MapError>) -> Result<T, MapError> {
+    // Nothing calls out while it holds the tables, so a lock that is taken is a fault of this file.
+    let mut guard: MutexGuard<'_, _> = PAGE_TABLE.try_lock().ok_or(MapError::NotMapped)?;
+    f(guard.as_mut().ok_or(MapError::NotMapped)?)
+}
+
+/// The pages that [start, start + size) touches.
+fn pages(start: u64, size: u64) -> Result<Range<u64>, MapError> {
+    let end = start.checked_add(size).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(MapError::Range)?;
+    Ok(start & !(PAGE_SIZE - 1)..end)
+}
+
+/// Maps, for the length of `read`, what is not yet known to be RAM: the host's device tree.
+///
+/// # Errors
+/// The page table's refusal.
+pub fn with_mapped<T>(start: u64, size: u64, read: impl FnOnce() -> T) -> Result<T, MapError> {
+    let range = pages(start, size)?;
+    with_tables(|tables| tables.map(range.clone(), Leaf::ram(Access::ReadOnly.into())))?;
+    let result = read();
+    with_tables(|tables| tables.unmap(range))?;
+    Ok(result)
+}
+
+/// Maps the registers of a device.
+///
+/// # Errors
+/// [`Error::DeviceInRam`] when they are not apart from RAM, or the page table's refusal.
+pub fn map_device(base: u64, size: u64) -> Result<Mmio, Error> {
+    let range = pages(base, size)?;
+    if RAM.lock().iter().any(|ram| ranges::overlap(ram, &range)) {
+        return Err(Error::DeviceInRam(base));
+    }
+    with_tables(|tables| tables.map(range, Leaf::device(0)))?;
+    Ok(Mmio::new(base, size))
+}
+
+/// Maps RAM as `layout` divides it, read-write and never executable, and gives the page tables their block.
+///
+/// # Errors
+/// The page table's refusal.
+#[expect(unsafe_code, reason = "gives RAM away to be page tables")]
+pub fn map_ram(layout: &RamLayout) -> Result<(), MapError> {
+    let leaf = Leaf::ram(Access::ReadWrite.into());
+    with_tables(|page_table| {
+        page_table.map(layout.tables.clone(), leaf)?;
+        // SAFETY: the layout found the block in RAM that neither the image nor a reservation uses; the memory map
+        // has it claimed for good.
+        unsafe { page_table.memory_mut().extend(layout.tables.clone()) };
+        for range in ranges::subtract(&layout.ram, &[image()]) {
+            page_table.map(range, leaf)?;
+        }
+        Ok(())
+    })?;
+    RAM.lock().clone_from(&layout.ram);
+    Ok(())
+}
+
+/// The image with its heap, stacks and first page tables.
+pub fn image() -> Range<u64> {
+    boot_asm::layout::image_start()..boot_asm::layout::image_end()
+}
+
+/// Sets what may be done with `range` (page aligned).
+///
+/// # Errors
+/// The page table's refusal: bad range, not mapped, out of tables.
+pub fn set_attributes(range: Range<u64>, access: Access) -> Result<(), MapError> {
+    change_protection(range, |_| access.into())
+}
+
+/// Changes the protection of each page of `range` (page aligned).
+///
+/// # Errors
+/// As [`set_attributes`].
+pub fn change_protection(range: Range<u64>, change: impl Fn(Protection) -> Protection) -> Result<(), MapError> {
+    with_tables(|tables| tables.protect(range, change))
+}
+
+/// What is refused of every page of `range` (page aligned), when all are RAM and alike.
+///
+/// # Errors
+/// [`MapError::Mapped`] when pages differ, [`MapError::NotMapped`] when one is not RAM.
+pub fn protection(range: Range<u64>) -> Result<Protection, MapError> {
+    let leaf = with_tables(|tables| tables.query(range))?;
+    if leaf.memory == MemoryType::Device { Err(MapError::NotMapped) } else { Ok(leaf.protection) }
+}
+
+/// Divides the RAM of `machine`.
+///
+/// # Errors
+/// [`Error::Ram`].
+pub fn divide(machine: &Machine) -> Result<RamLayout, Error> {
+    let all: Vec<_> = machine.memory.iter().map(|ram| ram.base()..ram.end()).collect();
+    // A page of which a part is reserved is reserved.
+    let reserved = |no_map: bool| -> Result<Vec<_>, MapError> {
+        let regions = machine.reserved.iter().filter(|reserved| reserved.no_map == no_map);
+        regions.map(|reserved| pages(reserved.region.base(), reserved.region.size())).collect()
+    };
+    Ok(RamLayout::new(&all, &reserved(true)?, &reserved(false)?, &image())?)
+}
