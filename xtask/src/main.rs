@@ -1,5 +1,6 @@
 //! Build, run, test and measure realmfw.
 
+mod bench;
 mod command;
 mod fetch;
 mod image;
@@ -26,6 +27,8 @@ enum Task {
     Build,
     /// Boot Debian's kernel on the firmware, to a shell or (--headless) through its checks
     Run(run::Options),
+    /// Measure the firmware beside EDK2 and write docs/performance.md
+    Bench(bench::Options),
     /// Fetch the kernels and tools that the other commands need
     Fetch(Fetch),
     /// Put function names and lines behind the image offsets of a fault or panic report
@@ -55,6 +58,7 @@ fn execute(task: Task) -> Result<ExitCode> {
     match task {
         Task::Build => image::build()?,
         Task::Run(options) => return run::run(&options),
+        Task::Bench(options) => bench::bench(&options)?,
         Task::Fetch(options) => {
             tools::ensure(&tools::EMULATOR, options.setup)?;
             if options.update {

@@ -1,0 +1,208 @@
+//! `cargo xtask bench`: realmfw beside EDK2 and QEMU's own loader, on the same machine with the same
+//! kernel and initrd.
+
+mod count;
+mod profile;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use vm::workspace::{self, Kernel};
+use vm::{Checks, End, Machine, Verdict, Vm};
+
+use self::count::Counts;
+use self::profile::Profile;
+use crate::fetch::{self, Item};
+use crate::tools::{self, Setup};
+use crate::{image, initramfs};
+
+/// The initrd's size in bytes: that of an ordinary distribution's.
+const INITRD_SIZE: usize = 20_000_000;
+
+/// The RAM of the machine in MiB.
+const MEMORY_MIB: u64 = 1024;
+
+/// No boot of these takes as long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The line with which Linux' EFI stub begins.
+const STUB_LINE: &str = "EFI stub: Booting Linux Kernel";
+
+/// The first line of Linux' log.
+const FIRST_LINE: &str = "Booting Linux on physical CPU";
+
+/// The options of `cargo xtask bench`.
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    setup: Setup,
+    /// How many boots the wall times are medians of
+    #[arg(long, default_value_t = 7)]
+    runs: usize,
+    /// How many functions of the firmware to list
+    #[arg(long, default_value_t = 12)]
+    functions: usize,
+    /// Print the results and leave docs/performance.md as it is
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What starts the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Loader {
+    /// This firmware.
+    Realmfw,
+    /// Debian's EDK2.
+    Edk2,
+    /// No firmware: QEMU puts kernel and initrd into RAM and enters the kernel, without EFI.
+    Qemu,
+}
+
+impl Loader {
+    const ALL: [Loader; 3] = [Loader::Realmfw, Loader::Edk2, Loader::Qemu];
+
+    fn image(self) -> Option<PathBuf> {
+        match self {
+            Loader::Realmfw => Some(workspace::image()),
+            Loader::Edk2 => Some(workspace::edk2()),
+            Loader::Qemu => None,
+        }
+    }
+}
+
+/// What was measured of one loader.
+pub struct Results {
+    loader: Loader,
+    image_size: Option<u64>,
+    counts: Option<Counts>,
+    to_stub: Option<Duration>,
+    to_first_line: Duration,
+    mem_total_kib: u64,
+}
+
+/// Measures and writes the table.
+pub fn bench(options: &Options) -> Result<()> {
+    ensure!(options.runs > 0, "it takes at least one run");
+    tools::ensure(&tools::EMULATOR, options.setup)?;
+    fetch::ensure(&Item::ALL, options.setup)?;
+    image::build()?;
+    count::build_plugin()?;
+    initramfs::build(Kernel::Linux7)?;
+    let initrd = workspace::target().join("initramfs-bench.cpio");
+    pad_initrd(&initrd)?;
+
+    let mut all = Vec::new();
+    for loader in Loader::ALL {
+        eprintln!("measuring {loader:?}");
+        all.push(measure(loader, &initrd, options)?);
+    }
+    let versions = table::Versions {
+        qemu: qemu_version()?,
+        kernel: manifest("linux-7", "linux-image-")?,
+        edk2: manifest("edk2", "qemu-efi-aarch64_")?,
+    };
+    let mut text = table::table(&all, &versions, options.runs);
+    let realmfw = all.iter().find(|one| one.loader == Loader::Realmfw);
+    if let Some(counts) = realmfw.and_then(|one| one.counts.as_ref()) {
+        let profile = Profile::new(counts, &workspace::elf(), &workspace::image())?;
+        text.push_str(&profile.table(options.functions));
+    }
+    println!("\n{text}");
+    if !options.dry_run {
+        table::insert(&workspace::root().join("docs/performance.md"), &text)?;
+    }
+    table::judge(&all)
+}
+
+/// The initramfs of the checks, filled up behind its end with zeros, which Linux skips.
+fn pad_initrd(to: &PathBuf) -> Result<()> {
+    let mut initrd = fs::read(Kernel::Linux7.initrd())?;
+    ensure!(initrd.len() <= INITRD_SIZE, "the initramfs is too large");
+    initrd.resize(INITRD_SIZE, 0);
+    fs::write(to, initrd)?;
+    Ok(())
+}
+
+fn machine(loader: Loader, initrd: &PathBuf) -> Machine {
+    let machine = Machine::new().memory_mib(MEMORY_MIB).kernel(Kernel::Linux7.image()).initrd(initrd);
+    match loader.image() {
+        Some(image) => machine.firmware(image),
+        None => machine,
+    }
+}
+
+fn measure(loader: Loader, initrd: &PathBuf, options: &Options) -> Result<Results> {
+    // The console is the same serial port everywhere; without earlycon Linux' first line would
+    // come only when its driver has started.
+    let line = "earlycon=pl011,0x9000000";
+    let counts = match loader {
+        Loader::Qemu => None,
+        _ => Some(count::count(machine(loader, initrd).append(line))?),
+    };
+    let mut to_stub = Vec::new();
+    let mut to_first_line = Vec::new();
+    for _ in 0..options.runs {
+        let mut vm = Vm::start(&machine(loader, initrd).append(line), LIMIT)?;
+        if loader != Loader::Qemu {
+            vm.expect(STUB_LINE)?;
+            to_stub.push(vm.elapsed());
+        }
+        vm.expect(FIRST_LINE)?;
+        to_first_line.push(vm.elapsed());
+    }
+    let checks = Checks { end: End::Poweroff, cpus: 1, memory_mib: MEMORY_MIB, el2: false };
+    let checked = machine(loader, initrd).append(checks.command_line(""));
+    let finished = Vm::start(&checked, LIMIT)?.wait()?;
+    // Whether the checks hold is the tests' business: two of the three are not under test.
+    let verdict = Verdict::parse(&finished.console).with_context(|| format!("{loader:?}\n{}", finished.report()))?;
+    let mem_total = verdict.note("MemTotal").context("no MemTotal")?;
+    let mem_total_kib = mem_total.trim_end_matches(" kB").parse()?;
+    Ok(Results {
+        loader,
+        image_size: match loader.image() {
+            Some(image) => Some(fs::metadata(image)?.len()),
+            None => None,
+        },
+        counts,
+        to_stub: median(to_stub),
+        to_first_line: median(to_first_line).context("no run")?,
+        mem_total_kib,
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Option<Duration> {
+    times.sort();
+    times.get(times.len() / 2).copied()
+}
+
+fn qemu_version() -> Result<String> {
+    let mut command = std::process::Command::new(vm::machine::QEMU);
+    let text = crate::command::output(command.arg("--version"))?;
+    let words = text.split_whitespace();
+    Ok(words.skip_while(|word| *word != "version").nth(1).unwrap_or("?").to_owned())
+}
+
+/// The version of a fetched package, out of the name of its file.
+fn manifest(item: &str, package: &str) -> Result<String> {
+    let path = workspace::cache().join(item).join("manifest");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let line = text.lines().find(|line| line.starts_with(package));
+    let version = line.and_then(|line| line.split('_').nth(1));
+    Ok(version.unwrap_or("?").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        let times = [5, 1, 9].map(Duration::from_secs).to_vec();
+        assert_eq!(median(times), Some(Duration::from_secs(5)));
+        assert_eq!(median(Vec::new()), None);
+    }
+}
