@@ -59,19 +59,11 @@ pub struct Key {
 
 impl Key {
     fn scan(scan: u16) -> Self {
-        Self {
-            scan,
-            char: 0,
-            modifiers: Modifiers::default(),
-        }
+        Self { scan, char: 0, modifiers: Modifiers::default() }
     }
 
     fn char(char: u16) -> Self {
-        Self {
-            scan: scan::NONE,
-            char,
-            modifiers: Modifiers::default(),
-        }
+        Self { scan: scan::NONE, char, modifiers: Modifiers::default() }
     }
 }
 
@@ -103,11 +95,16 @@ pub struct KeyDecoder {
     state: State,
 }
 
+impl KeyDecoder {
+    /// A decoder that has seen nothing yet.
+    pub const fn new() -> Self {
+        Self { state: State::Ground }
+    }
+}
+
 impl Default for KeyDecoder {
     fn default() -> Self {
-        Self {
-            state: State::Ground,
-        }
+        Self { state: State::Ground }
     }
 }
 
@@ -129,11 +126,7 @@ impl KeyDecoder {
                 Some(Key::scan(scan::F1 + u16::from(offset)))
             }
             State::SingleShift => single_shift(byte).map(Key::scan),
-            State::Utf8 {
-                value,
-                minimum,
-                missing,
-            } => self.utf8(byte, value, minimum, missing),
+            State::Utf8 { value, minimum, missing } => self.utf8(byte, value, minimum, missing),
         }
     }
 
@@ -150,21 +143,9 @@ impl KeyDecoder {
             // The backspace key of today's terminals.
             DEL => return Some(Key::char(8)),
             1..0x80 => return Some(Key::char(u16::from(byte))),
-            0xc2..=0xdf => State::Utf8 {
-                value: u32::from(byte & 0x1f),
-                minimum: 0x80,
-                missing: 1,
-            },
-            0xe0..=0xef => State::Utf8 {
-                value: u32::from(byte & 0x0f),
-                minimum: 0x800,
-                missing: 2,
-            },
-            0xf0..=0xf4 => State::Utf8 {
-                value: u32::from(byte & 0x07),
-                minimum: 0x1_0000,
-                missing: 3,
-            },
+            0xc2..=0xdf => State::Utf8 { value: u32::from(byte & 0x1f), minimum: 0x80, missing: 1 },
+            0xe0..=0xef => State::Utf8 { value: u32::from(byte & 0x0f), minimum: 0x800, missing: 2 },
+            0xf0..=0xf4 => State::Utf8 { value: u32::from(byte & 0x07), minimum: 0x1_0000, missing: 3 },
             _ => State::Ground,
         };
         None
@@ -177,10 +158,7 @@ impl KeyDecoder {
                 return Some(Key::scan(scan::ESC));
             }
             b'[' => {
-                self.state = State::Control {
-                    parameters: [0; 2],
-                    index: 0,
-                };
+                self.state = State::Control { parameters: [0; 2], index: 0 };
                 return None;
             }
             b'O' => {
@@ -214,18 +192,13 @@ impl KeyDecoder {
         match byte {
             b'0'..=b'9' => {
                 if let Some(parameter) = parameters.get_mut(index) {
-                    *parameter = parameter
-                        .saturating_mul(10)
-                        .saturating_add(u16::from(byte - b'0'));
+                    *parameter = parameter.saturating_mul(10).saturating_add(u16::from(byte - b'0'));
                 }
                 self.state = State::Control { parameters, index };
                 None
             }
             b';' => {
-                self.state = State::Control {
-                    parameters,
-                    index: index.saturating_add(1),
-                };
+                self.state = State::Control { parameters, index: index.saturating_add(1) };
                 None
             }
             b'[' if index == 0 && parameters == [0; 2] => {
@@ -239,10 +212,7 @@ impl KeyDecoder {
             // The rest of the parameter and intermediate bytes of ECMA-48: part of a sequence
             // that is no key.
             0x20..0x40 => {
-                self.state = State::Control {
-                    parameters: [u16::MAX; 2],
-                    index: 2,
-                };
+                self.state = State::Control { parameters: [u16::MAX; 2], index: 2 };
                 None
             }
             _ => {
@@ -252,11 +222,7 @@ impl KeyDecoder {
                     b'P'..=b'S' | b'A'..=b'D' | b'H' | b'F' if first <= 1 => single_shift(byte),
                     _ => None,
                 }?;
-                Some(Key {
-                    scan,
-                    char: 0,
-                    modifiers: modifiers(second),
-                })
+                Some(Key { scan, char: 0, modifiers: modifiers(second) })
             }
         }
     }
@@ -268,11 +234,7 @@ impl KeyDecoder {
         }
         let value = value << 6 | u32::from(byte & 0x3f);
         if missing > 1 {
-            self.state = State::Utf8 {
-                value,
-                minimum,
-                missing: missing - 1,
-            };
+            self.state = State::Utf8 { value, minimum, missing: missing - 1 };
             return None;
         }
         // Overlong forms and surrogates are no characters; UCS-2 has none above its plane.
@@ -318,11 +280,7 @@ fn numbered(number: u16) -> Option<u16> {
 /// xterm's modifier parameter: one more than the sum of shift (1), alt (2) and control (4).
 fn modifiers(parameter: u16) -> Modifiers {
     let bits = parameter.saturating_sub(1);
-    Modifiers {
-        shift: bits & 1 != 0,
-        alt: bits & 2 != 0,
-        control: bits & 4 != 0,
-    }
+    Modifiers { shift: bits & 1 != 0, alt: bits & 2 != 0, control: bits & 4 != 0 }
 }
 
 #[cfg(test)]
@@ -353,10 +311,7 @@ mod tests {
     fn characters() {
         assert_eq!(keys(b"a\r\t\x03"), [(0, 0x61), (0, 13), (0, 9), (0, 3)]);
         assert_eq!(keys(b"\x7f\x08"), [(0, 8), (0, 8)]);
-        assert_eq!(
-            keys("é─€".as_bytes()),
-            [(0, 0xe9), (0, 0x2500), (0, 0x20ac)]
-        );
+        assert_eq!(keys("é─€".as_bytes()), [(0, 0xe9), (0, 0x2500), (0, 0x20ac)]);
         assert_eq!(keys(b"\0"), []);
     }
 
@@ -404,14 +359,7 @@ mod tests {
     fn modifiers_come_with_the_sequence_or_as_an_escape() {
         let key = one(b"\x1b[1;6A");
         assert_eq!(key.scan, scan::UP);
-        assert_eq!(
-            key.modifiers,
-            Modifiers {
-                shift: true,
-                control: true,
-                alt: false
-            }
-        );
+        assert_eq!(key.modifiers, Modifiers { shift: true, control: true, alt: false });
         let key = one(b"\x1b[3;3~");
         assert_eq!((key.scan, key.modifiers.alt), (scan::DELETE, true));
         let key = one(b"\x1bx");

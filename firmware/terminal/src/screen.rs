@@ -12,20 +12,8 @@ pub struct Size {
 
 /// The text modes. Modes 0 and 1 have the size that the specification gives them; mode 2 is the
 /// size of a graphics console of 800 by 600, which loaders like to choose.
-const MODES: [Size; 3] = [
-    Size {
-        columns: 80,
-        rows: 25,
-    },
-    Size {
-        columns: 80,
-        rows: 50,
-    },
-    Size {
-        columns: 100,
-        rows: 31,
-    },
-];
+const MODES: [Size; 3] =
+    [Size { columns: 80, rows: 25 }, Size { columns: 80, rows: 50 }, Size { columns: 100, rows: 31 }];
 
 /// Light grey on black, the attribute after a reset.
 const DEFAULT_ATTRIBUTE: u8 = 0x07;
@@ -56,14 +44,7 @@ pub struct Screen {
 impl Default for Screen {
     fn default() -> Self {
         let [size, ..] = MODES;
-        Self {
-            mode: 0,
-            size,
-            attribute: DEFAULT_ATTRIBUTE,
-            column: 0,
-            row: 0,
-            cursor_visible: true,
-        }
+        Self { mode: 0, size, attribute: DEFAULT_ATTRIBUTE, column: 0, row: 0, cursor_visible: true }
     }
 }
 
@@ -122,11 +103,7 @@ impl Screen {
     ///
     /// # Errors
     /// A bit is set that no colour uses.
-    pub fn set_attribute(
-        &mut self,
-        attribute: usize,
-        sink: &mut impl FnMut(u8),
-    ) -> Result<(), ScreenError> {
+    pub fn set_attribute(&mut self, attribute: usize, sink: &mut impl FnMut(u8)) -> Result<(), ScreenError> {
         if attribute & !ATTRIBUTE_MASK != 0 {
             return Err(ScreenError);
         }
@@ -149,20 +126,9 @@ impl Screen {
     ///
     /// # Errors
     /// The position is outside the screen.
-    pub fn set_cursor(
-        &mut self,
-        column: usize,
-        row: usize,
-        sink: &mut impl FnMut(u8),
-    ) -> Result<(), ScreenError> {
-        let column = u16::try_from(column)
-            .ok()
-            .filter(|&c| c < self.size.columns)
-            .ok_or(ScreenError)?;
-        let row = u16::try_from(row)
-            .ok()
-            .filter(|&r| r < self.size.rows)
-            .ok_or(ScreenError)?;
+    pub fn set_cursor(&mut self, column: usize, row: usize, sink: &mut impl FnMut(u8)) -> Result<(), ScreenError> {
+        let column = u16::try_from(column).ok().filter(|&c| c < self.size.columns).ok_or(ScreenError)?;
+        let row = u16::try_from(row).ok().filter(|&r| r < self.size.rows).ok_or(ScreenError)?;
         self.column = column;
         self.row = row;
         send(sink, b"\x1b[");
@@ -238,14 +204,7 @@ impl Screen {
     }
 
     fn send_attribute(&self, sink: &mut impl FnMut(u8)) {
-        send(
-            sink,
-            if self.attribute & 0x08 != 0 {
-                b"\x1b[0;1;3"
-            } else {
-                b"\x1b[0;22;3"
-            },
-        );
+        send(sink, if self.attribute & 0x08 != 0 { b"\x1b[0;1;3" } else { b"\x1b[0;22;3" });
         sink(ansi_colour(self.attribute));
         send(sink, b";4");
         sink(ansi_colour(self.attribute >> 4));
@@ -255,8 +214,7 @@ impl Screen {
 
 /// Whether every character of the text can be shown or moves the cursor.
 pub fn has_glyph(text: impl Iterator<Item = u16>) -> bool {
-    char::decode_utf16(text)
-        .all(|unit| unit.is_ok_and(|c| is_graphic(c) || matches!(c, '\u{8}' | '\t' | '\n' | '\r')))
+    char::decode_utf16(text).all(|unit| unit.is_ok_and(|c| is_graphic(c) || matches!(c, '\u{8}' | '\t' | '\n' | '\r')))
 }
 
 /// Anything but the control characters of both ranges: an escape sequence in the text would move
@@ -301,16 +259,12 @@ mod tests {
 
     impl Terminal {
         fn new() -> Self {
-            Self {
-                screen: Screen::default(),
-                sent: Vec::new(),
-            }
+            Self { screen: Screen::default(), sent: Vec::new() }
         }
 
         fn write(&mut self, text: &str) -> bool {
             let units: Vec<u16> = text.encode_utf16().collect();
-            self.screen
-                .write(units.into_iter(), &mut |b| self.sent.push(b))
+            self.screen.write(units.into_iter(), &mut |b| self.sent.push(b))
         }
 
         fn sent(&self) -> &str {
@@ -353,10 +307,7 @@ mod tests {
     #[test]
     fn what_has_no_glyph_is_reported_and_marked() {
         let mut t = Terminal::new();
-        assert!(
-            !t.screen
-                .write([0x41, 0xd800, 0x42].into_iter(), &mut |b| t.sent.push(b))
-        );
+        assert!(!t.screen.write([0x41, 0xd800, 0x42].into_iter(), &mut |b| t.sent.push(b)));
         assert_eq!(t.sent(), "A?B");
         assert!(!t.write("\x1b[2J\u{9b}"));
         assert_eq!(t.sent(), "A?B?[2J?");
@@ -377,13 +328,7 @@ mod tests {
         assert_eq!(t.screen.cursor(), (99, 0));
         assert_eq!(t.screen.set_mode(3, &mut |_| ()), Err(ScreenError));
         assert_eq!(t.screen.mode(), 2);
-        assert_eq!(
-            Screen::mode_size(1),
-            Ok(Size {
-                columns: 80,
-                rows: 50
-            })
-        );
+        assert_eq!(Screen::mode_size(1), Ok(Size { columns: 80, rows: 50 }));
         assert_eq!(Screen::mode_size(usize::MAX), Err(ScreenError));
     }
 
@@ -394,10 +339,7 @@ mod tests {
         assert_eq!(t.sent(), "\x1b[25;80H");
         assert_eq!(t.screen.set_cursor(80, 0, &mut |_| ()), Err(ScreenError));
         assert_eq!(t.screen.set_cursor(0, 25, &mut |_| ()), Err(ScreenError));
-        assert_eq!(
-            t.screen.set_cursor(usize::MAX, 0, &mut |_| ()),
-            Err(ScreenError)
-        );
+        assert_eq!(t.screen.set_cursor(usize::MAX, 0, &mut |_| ()), Err(ScreenError));
         assert_eq!(t.screen.cursor(), (79, 24));
     }
 
@@ -405,16 +347,10 @@ mod tests {
     fn attributes_become_colours() {
         let mut t = Terminal::new();
         // Yellow (red and green, bright) on blue.
-        assert_eq!(
-            t.screen.set_attribute(0x1e, &mut |b| t.sent.push(b)),
-            Ok(())
-        );
+        assert_eq!(t.screen.set_attribute(0x1e, &mut |b| t.sent.push(b)), Ok(()));
         assert_eq!(t.sent(), "\x1b[0;1;33;44m");
         t.sent.clear();
-        assert_eq!(
-            t.screen.set_attribute(0x1e, &mut |b| t.sent.push(b)),
-            Ok(())
-        );
+        assert_eq!(t.screen.set_attribute(0x1e, &mut |b| t.sent.push(b)), Ok(()));
         assert_eq!(t.sent(), "");
         assert_eq!(t.screen.set_attribute(0x80, &mut |_| ()), Err(ScreenError));
         assert_eq!(t.screen.attribute(), 0x1e);
@@ -422,9 +358,6 @@ mod tests {
         assert!(!t.screen.cursor_visible());
         t.screen.reset(&mut |b| t.sent.push(b));
         assert_eq!(t.sent(), "\x1b[?25l\x1b[0;22;37;40m\x1b[?25h\x1b[2J\x1b[H");
-        assert_eq!(
-            (t.screen.attribute(), t.screen.cursor_visible()),
-            (0x07, true)
-        );
+        assert_eq!((t.screen.attribute(), t.screen.cursor_visible()), (0x07, true));
     }
 }

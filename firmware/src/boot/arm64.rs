@@ -1,0 +1,91 @@
+//! A kernel without an EFI stub, by the arm64 boot protocol (Linux,
+//! Documentation/arch/arm64/booting.rst).
+
+use core::convert::Infallible;
+use core::ops::Range;
+
+use formats::arm64_image::Header;
+use formats::device_tree::with_boot_arguments;
+use formats::machine::Machine;
+use r_efi::efi;
+
+use super::{Error, Item};
+use crate::arch::{self, cache};
+use crate::efi::image::Buffer;
+
+/// What the base of a kernel is aligned to.
+const BASE_ALIGNMENT: u64 = 2 << 20;
+
+/// The most that a device tree may have, and its alignment so that it crosses no boundary of
+/// that size.
+const TREE_LIMIT: u64 = 2 << 20;
+
+/// Places in RAM that are tried for a kernel that wants its start.
+const ATTEMPTS: u64 = 256;
+
+/// Starts the kernel whose file is the first `length` bytes of `file`.
+pub fn boot(
+    header: &Header,
+    file: Buffer,
+    length: usize,
+    initrd: Option<Buffer>,
+    command_line: &str,
+    tree: &[u8],
+) -> Result<Infallible, Error> {
+    let kernel = place(header, file, length, tree)?;
+    let arguments = (!command_line.is_empty()).then_some(command_line);
+    let tree = with_boot_arguments(tree, arguments, initrd.as_ref().map(range))?;
+    let tree_size = tree.len() as u64;
+    if tree_size > TREE_LIMIT {
+        return Err(Error::TooLarge(Item::DeviceTree, tree_size));
+    }
+    let mut table = Buffer::allocate(efi::LOADER_DATA, tree_size, TREE_LIMIT)
+        .map_err(|_| Error::TooLarge(Item::DeviceTree, tree_size))?;
+    table.bytes_mut().copy_from_slice(&tree);
+
+    // The kernel begins with its caches off, and reads what is in memory.
+    cache::clean_invalidate(range(&kernel));
+    cache::clean_invalidate(range(&table));
+    if let Some(initrd) = &initrd {
+        cache::clean_invalidate(range(initrd));
+    }
+    // Both alignments are below the address space's end by far.
+    let entry = kernel.address().saturating_add(header.text_offset);
+    arch::enter_kernel(entry, table.address())
+}
+
+fn range(buffer: &Buffer) -> Range<u64> {
+    buffer.address()..buffer.address().saturating_add(buffer.bytes().len() as u64)
+}
+
+/// Puts the kernel where its header wants it: a buffer whose start is the kernel's base.
+fn place(header: &Header, mut file: Buffer, length: usize, tree: &[u8]) -> Result<Buffer, Error> {
+    let offset = header.text_offset;
+    let size = offset.saturating_add(header.image_size.max(length as u64));
+    if offset == 0 && header.place_anywhere && size <= file.bytes().len() as u64 {
+        file.bytes_mut().get_mut(length..).unwrap_or_default().fill(0);
+        return Ok(file);
+    }
+    let mut kernel = if header.place_anywhere {
+        Buffer::for_kernel(size).map_err(|_| Error::TooLarge(Item::Kernel, size))?
+    } else {
+        at_start_of_ram(size, tree)?
+    };
+    let bytes = kernel.bytes_mut().get_mut(offset as usize..).unwrap_or_default();
+    let source = file.bytes().get(..length).unwrap_or_default();
+    let (image, rest) = bytes.split_at_mut_checked(source.len()).unwrap_or_default();
+    image.copy_from_slice(source);
+    rest.fill(0);
+    Ok(kernel)
+}
+
+/// The lowest free place of the first RAM: a kernel of this kind uses no memory below itself.
+fn at_start_of_ram(size: u64, tree: &[u8]) -> Result<Buffer, Error> {
+    let machine = Machine::from_device_tree(tree)?;
+    let start = machine.memory.first().map_or(0, |region| region.base());
+    let start = start.next_multiple_of(BASE_ALIGNMENT);
+    (0..ATTEMPTS)
+        .map(|attempt| start.saturating_add(attempt.saturating_mul(BASE_ALIGNMENT)))
+        .find_map(|base| Buffer::at(base, size).ok())
+        .ok_or(Error::NoRoomAtStart(size))
+}

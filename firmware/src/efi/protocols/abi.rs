@@ -1,0 +1,38 @@
+//! What the protocols share at the ABI edge: strings and device paths behind raw pointers.
+#![expect(unsafe_code, reason = "EFI images pass strings and device paths as raw pointers")]
+
+use core::marker::PhantomData;
+
+/// A NUL-terminated UCS-2 string of a caller.
+#[derive(Clone, Copy)]
+pub struct Char16String<'a> {
+    start: *const u16,
+    caller: PhantomData<&'a [u16]>,
+}
+
+impl Char16String<'_> {
+    /// Wraps a pointer; `None` if it is null.
+    ///
+    /// # Safety
+    /// A pointer that is not null points to UCS-2 units up to a NUL, readable for the lifetime of
+    /// the value. It need not be aligned.
+    pub unsafe fn new(start: *const u16) -> Option<Self> {
+        (!start.is_null()).then_some(Self { start, caller: PhantomData })
+    }
+
+    /// The units before the NUL.
+    pub fn units(&self) -> impl Iterator<Item = u16> {
+        let mut next = self.start;
+        core::iter::from_fn(move || {
+            // SAFETY: `new` was promised units up to a NUL, and `next` never passes it: it moves
+            // on only from a unit that was not NUL.
+            let unit = unsafe { next.read_unaligned() };
+            if unit == 0 {
+                return None;
+            }
+            next = next.wrapping_add(1);
+            Some(unit)
+        })
+        .fuse()
+    }
+}

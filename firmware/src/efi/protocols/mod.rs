@@ -1,0 +1,75 @@
+//! The protocols that the firmware itself offers, and the handles they are on.
+
+pub mod abi;
+pub mod initrd;
+mod memory_attribute;
+mod rng;
+mod text_input;
+mod text_output;
+
+use core::ffi::c_void;
+
+use formats::device_path::{Builder, LINUX_EFI_INITRD_MEDIA, VT_UTF8};
+use r_efi::efi::{Guid, Handle, Status};
+use r_efi::protocols::{
+    device_path, load_file2, memory_attribute as memory_attribute_protocol, rng as rng_protocol,
+    simple_text_input, simple_text_input_ex, simple_text_output,
+};
+
+use super::services;
+
+/// What the firmware would set on a line that has a rate.
+const CONSOLE_RATE: u64 = 115_200;
+
+/// Installs the console, memory attributes and, where the processor has one, the random number
+/// generator; names the console in the system table.
+///
+/// # Errors
+/// `OUT_OF_RESOURCES`.
+pub fn install() -> Result<(), Status> {
+    let output = text_output::create();
+    let input = text_input::create()?;
+    let console = install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().console(0, CONSOLE_RATE, &VT_UTF8))?)?;
+    let on_console = [
+        (&simple_text_output::PROTOCOL_GUID, output.cast::<c_void>()),
+        (&simple_text_input::PROTOCOL_GUID, input.simple.cast()),
+        (&simple_text_input_ex::PROTOCOL_GUID, input.extended.cast()),
+    ];
+    for (guid, interface) in on_console {
+        services::install_protocol(Some(console), guid, interface)?;
+    }
+    services::set_console(services::Console {
+        input_handle: console,
+        input: input.simple,
+        output_handle: console,
+        output,
+    });
+
+    let attributes = memory_attribute::create();
+    install_on_new(&memory_attribute_protocol::PROTOCOL_GUID, attributes.cast())?;
+    if let Some(rng) = rng::create() {
+        install_on_new(&rng_protocol::PROTOCOL_GUID, rng.cast())?;
+    }
+    Ok(())
+}
+
+/// Offers an initial ram disk of `size` bytes, which `read` fetches.
+///
+/// # Errors
+/// `OUT_OF_RESOURCES`.
+pub fn install_initrd(size: usize, read: initrd::ReadFile) -> Result<(), Status> {
+    let handle = install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().vendor_media(&LINUX_EFI_INITRD_MEDIA))?)?;
+    let protocol = initrd::create(size, read);
+    services::install_protocol(Some(handle), &load_file2::PROTOCOL_GUID, protocol.cast())?;
+    Ok(())
+}
+
+fn install_on_new(guid: &Guid, interface: *mut c_void) -> Result<Handle, Status> {
+    services::install_protocol(None, guid, interface)
+}
+
+/// Interfaces live in writable memory: clients hook members and edit paths.
+fn leak(path: Builder) -> Result<*mut c_void, Status> {
+    let path = path.finish().map_err(|_| Status::OUT_OF_RESOURCES)?;
+    Ok(path.leak().as_mut_ptr().cast())
+}
