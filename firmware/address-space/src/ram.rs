@@ -26,6 +26,10 @@ pub enum Error {
 pub struct RamLayout {
     /// RAM that may be touched: all of it but what is reserved with `no-map`.
     pub ram: Vec<Range<u64>>,
+    /// What of all RAM must not be touched: sorted, disjoint.
+    pub no_map: Vec<Range<u64>>,
+    /// What of `ram` must not be given away: sorted, disjoint.
+    pub reserved: Vec<Range<u64>>,
     /// Whether the image lies in it. Where it does not (firmware in RAM of its own), no one else gets its memory.
     pub image_in_ram: bool,
     /// The block for page tables.
@@ -51,7 +55,10 @@ impl RamLayout {
         };
         let free = subtract(&subtract(&ram, core::slice::from_ref(image)), reserved);
         let tables = free.iter().find_map(|ram| last_block(ram, TABLES_SIZE)).ok_or(Error::NoRoom)?;
-        Ok(Self { ram, image_in_ram, tables })
+        // Reservations may overlap and lie outside of RAM; what they take away from it does neither.
+        let no_map = subtract(all, &ram);
+        let reserved = subtract(&ram, &subtract(&ram, reserved));
+        Ok(Self { ram, no_map, reserved, image_in_ram, tables })
     }
 }
 
@@ -69,6 +76,14 @@ mod tests {
         let layout = RamLayout::new(&all, &[], core::slice::from_ref(&reserved), &image).unwrap();
         assert_eq!(layout.tables, GIB + (2 << 20)..GIB + (4 << 20));
         assert!(layout.image_in_ram);
+    }
+
+    #[test]
+    fn reservations_are_cut_to_ram_and_merged() {
+        let reserved = [0..GIB + 4096, GIB + 2048 * 2..GIB + 8192, 3 * GIB..4 * GIB];
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &reserved, &(0..4096)).unwrap();
+        assert_eq!(layout.reserved, [GIB..GIB + 8192]);
+        assert_eq!(layout.no_map, [2 * GIB - 4096..2 * GIB]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub fn contain(outer: &Range<u64>, inner: &Range<u64>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// What is left of `from` without `holes`.
+/// What is left of `from` (sorted and disjoint) without `holes`, sorted and disjoint again.
 pub fn subtract(from: &[Range<u64>], holes: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = from.to_vec();
     for hole in holes {
