@@ -1,0 +1,110 @@
+//! The data part of the region: the tables, the state of the services, the variables.
+#![expect(unsafe_code, reason = "the one place that makes references to the data part")]
+
+use core::cell::UnsafeCell;
+use core::mem::{MaybeUninit, size_of};
+use core::slice;
+
+use realmfw_runtime::time::Zone;
+use realmfw_runtime::variables::{Phase, Store, Variables};
+use runtime_abi::{ALIGNMENT, Conduit, Tables};
+
+/// Length of the part with code and read-only data, in bytes.
+pub const CODE_SIZE: usize = ALIGNMENT;
+
+/// Length of the data part, in bytes: room for about 120 KiB of variables.
+pub const DATA_SIZE: usize = 2 * ALIGNMENT;
+
+const STORE_SIZE: usize = DATA_SIZE - size_of::<Tables>() - size_of::<State>();
+
+/// What the services remember.
+#[repr(C)]
+pub struct State {
+    /// Before or after `ExitBootServices()`.
+    pub phase: Phase,
+    /// Whether `SetVirtualAddressMap()` has been called.
+    pub is_virtual: bool,
+    /// How PSCI is called.
+    pub conduit: Conduit,
+    /// What the clock cannot hold of the time.
+    pub zone: Zone,
+    /// Where the clock's registers are now; zero if there is no clock.
+    pub rtc_base: u64,
+    /// The map of a `SetVirtualAddressMap()` in progress.
+    pub conversion: Option<Conversion>,
+    /// How much of the store is taken, in bytes.
+    pub used: usize,
+}
+
+/// The parameters of a `SetVirtualAddressMap()` in progress.
+#[derive(Clone, Copy)]
+pub struct Conversion {
+    /// Address of the map.
+    pub map: *const u8,
+    /// Its length in bytes.
+    pub size: usize,
+    /// Distance of its descriptors in bytes.
+    pub descriptor_size: usize,
+    /// Version of its descriptors.
+    pub descriptor_version: u32,
+}
+
+#[repr(C)]
+struct Data {
+    tables: Tables,
+    state: State,
+    store: [u8; STORE_SIZE],
+}
+
+const _: () = assert!(size_of::<Data>() == DATA_SIZE);
+
+#[repr(C, align(0x10000))]
+struct Region(UnsafeCell<MaybeUninit<Data>>);
+
+// SAFETY: the data is reached only through the functions below, whose callers are the runtime
+// services, and UEFI 2.10, section 8.1, forbids an OS to call one while another is busy.
+unsafe impl Sync for Region {}
+
+static REGION: Region = Region(UnsafeCell::new(MaybeUninit::zeroed()));
+
+const _: () = assert!(align_of::<Region>() == ALIGNMENT);
+
+fn data() -> *mut Data {
+    REGION.0.get().cast()
+}
+
+/// The tables at the start of the data part, at the address that the caller runs with.
+pub fn tables() -> *mut Tables {
+    // SAFETY: stays inside the static.
+    unsafe { &raw mut (*data()).tables }
+}
+
+/// Address of the region's first byte, as the caller runs with.
+pub fn start() -> u64 {
+    (data() as u64).wrapping_sub(CODE_SIZE as u64)
+}
+
+/// Makes the state, once, before anything else here is used.
+pub fn set_state(state: State) {
+    // SAFETY: inside the static, and nothing else refers to it yet.
+    unsafe { (&raw mut (*data()).state).write(state) }
+}
+
+/// Lends the state to `use_it`, which calls nothing outside the image and not this function.
+pub fn with_state<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
+    // SAFETY: set_state() has been called, for an OS gets the tables only after it; no other
+    // reference exists because services do not overlap and `use_it` makes none.
+    use_it(unsafe { &mut (*data()).state })
+}
+
+/// Lends the variables of the current phase to `use_them`, which calls nothing outside the image
+/// and neither this function nor [`with_state`].
+pub fn with_variables<R>(use_them: impl FnOnce(&mut Variables<'_>) -> R) -> R {
+    with_state(|state| {
+        // SAFETY: inside the static and apart from the state; always initialised, zero at first. No
+        // other reference exists, as above.
+        let bytes = unsafe { slice::from_raw_parts_mut((&raw mut (*data()).store).cast::<u8>(), STORE_SIZE) };
+        let phase = state.phase;
+        use_them(&mut Variables::new(Store::new(bytes, &mut state.used), phase))
+    })
+}

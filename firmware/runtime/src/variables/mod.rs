@@ -1,0 +1,239 @@
+//! The variable services' rules (UEFI 2.10, section 8.2) over a [`Store`].
+//!
+//! Names are UCS-2, little-endian, without their NUL.
+
+mod store;
+#[cfg(test)]
+mod tests;
+mod well_known;
+
+use r_efi::efi::{self, Guid};
+
+pub use store::{Full, RECORD_OVERHEAD, Record, Store};
+
+/// The most that a variable's name (without its NUL) and data can have together, in bytes.
+pub const MAX_VARIABLE_SIZE: usize = 0x1_0000;
+
+const BOOT_AND_RUNTIME: u32 = efi::VARIABLE_BOOTSERVICE_ACCESS | efi::VARIABLE_RUNTIME_ACCESS;
+const PERSISTENT: u32 = efi::VARIABLE_NON_VOLATILE | BOOT_AND_RUNTIME;
+const KNOWN: u32 = PERSISTENT
+    | efi::VARIABLE_HARDWARE_ERROR_RECORD
+    | efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS
+    | efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
+    | efi::VARIABLE_APPEND_WRITE
+    | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
+
+/// Whether boot services have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before `ExitBootServices()`.
+    Boot,
+    /// After it.
+    Runtime,
+}
+
+/// Why a request is refused; each is the EFI status of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// A parameter, or a combination of attributes, that the specification forbids.
+    InvalidParameter,
+    /// No such variable, or it is hidden in this phase.
+    NotFound,
+    /// The store is full, or the variable would become too large.
+    OutOfResources,
+    /// The write needs an authentication that cannot be verified.
+    SecurityViolation,
+    /// A kind of variable that this firmware does not have.
+    Unsupported,
+    /// The variable may only be read.
+    WriteProtected,
+}
+
+/// What `QueryVariableInfo()` tells, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Size of the store.
+    pub maximum_storage: u64,
+    /// What is free of it.
+    pub remaining_storage: u64,
+    /// Largest name and data that one variable can have now.
+    pub maximum_variable: u64,
+}
+
+/// The variables, as seen in one phase.
+#[derive(Debug)]
+pub struct Variables<'a> {
+    store: Store<'a>,
+    phase: Phase,
+}
+
+impl<'a> Variables<'a> {
+    /// The variables of `store` as `phase` sees them.
+    pub fn new(store: Store<'a>, phase: Phase) -> Self {
+        Self { store, phase }
+    }
+
+    /// The attributes and data of a variable.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn get(&self, name: &[u8], guid: &Guid) -> Result<(u32, &[u8]), Error> {
+        let record = self.visible(name, guid).ok_or(Error::NotFound)?;
+        Ok((record.attributes, self.store.data(&record)))
+    }
+
+    /// Name and vendor of the variable after `name`, or of the first if `name` is empty.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] after the last one, [`Error::InvalidParameter`] if there is no `name`.
+    pub fn next(&self, name: &[u8], guid: &Guid) -> Result<(&[u8], Guid), Error> {
+        let mut next = if name.is_empty() {
+            self.store.after(None)
+        } else {
+            let record = self.visible(name, guid).ok_or(Error::InvalidParameter)?;
+            self.store.after(Some(&record))
+        };
+        while let Some(record) = next {
+            if self.shows(&record) {
+                return Ok((self.store.name(&record), record.guid));
+            }
+            next = self.store.after(Some(&record));
+        }
+        Err(Error::NotFound)
+    }
+
+    /// Creates, changes, extends or deletes a variable, as `attributes` and `data` say. An error
+    /// leaves everything as it was.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub fn set(&mut self, name: &[u8], guid: &Guid, attributes: u32, data: &[u8]) -> Result<(), Error> {
+        if name.is_empty() {
+            return Err(Error::InvalidParameter);
+        }
+        check_kind(attributes)?;
+        let append = attributes & efi::VARIABLE_APPEND_WRITE != 0;
+        let attributes = attributes & !efi::VARIABLE_APPEND_WRITE;
+        if attributes & efi::VARIABLE_HARDWARE_ERROR_RECORD != 0 && !well_known::is_hardware_error_record(name, guid) {
+            return Err(Error::InvalidParameter);
+        }
+        if well_known::is_read_only(name, guid) {
+            return Err(Error::WriteProtected);
+        }
+        if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0
+            || well_known::is_authenticated(name, guid)
+        {
+            // There is nothing here to verify a signature with, so none passes.
+            return Err(Error::SecurityViolation);
+        }
+        if !fits_one_variable(name.len(), data.len()) {
+            return Err(Error::InvalidParameter);
+        }
+
+        let delete = attributes & BOOT_AND_RUNTIME == 0 || (data.is_empty() && !append);
+        match self.store.find(name, guid) {
+            Some(record) => self.change(&record, attributes, append, delete, data),
+            None if delete => Err(Error::NotFound),
+            None if self.phase == Phase::Runtime && attributes & PERSISTENT != PERSISTENT => {
+                Err(Error::InvalidParameter)
+            }
+            // Appending nothing to nothing leaves nothing.
+            None if data.is_empty() => Ok(()),
+            None => self.store.insert(name, guid, attributes, data).map_err(|Full| Error::OutOfResources),
+        }
+    }
+
+    /// What there is room for among variables with these attributes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] or [`Error::Unsupported`], by `attributes`.
+    pub fn query(&self, attributes: u32) -> Result<Info, Error> {
+        check_kind(attributes)?;
+        if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0 {
+            return Err(Error::Unsupported);
+        }
+        let needed = match self.phase {
+            Phase::Boot => efi::VARIABLE_BOOTSERVICE_ACCESS,
+            Phase::Runtime => BOOT_AND_RUNTIME,
+        };
+        if attributes & needed != needed {
+            return Err(Error::InvalidParameter);
+        }
+        let free = self.store.free();
+        Ok(Info {
+            maximum_storage: size(self.store.capacity()),
+            remaining_storage: size(free),
+            maximum_variable: size(free.saturating_sub(RECORD_OVERHEAD).min(MAX_VARIABLE_SIZE)),
+        })
+    }
+
+    /// Creates the variables by which the firmware tells what it is (UEFI 2.10, section 3.3).
+    pub fn create_defaults(&mut self) {
+        well_known::defaults(|name, attributes, data| {
+            // The store is empty and far larger than these.
+            let _ = self.store.insert(name, &efi::GLOBAL_VARIABLE, attributes, data);
+        });
+    }
+
+    fn change(
+        &mut self,
+        record: &Record,
+        attributes: u32,
+        append: bool,
+        delete: bool,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        if !self.shows(record) {
+            // Hidden: it cannot be deleted, and a second one of its name cannot be made.
+            return Err(if delete { Error::NotFound } else { Error::InvalidParameter });
+        }
+        if self.phase == Phase::Runtime && record.attributes & efi::VARIABLE_NON_VOLATILE == 0 {
+            return Err(Error::WriteProtected);
+        }
+        if attributes & BOOT_AND_RUNTIME != 0 && attributes != record.attributes {
+            return Err(Error::InvalidParameter);
+        }
+        if delete {
+            self.store.remove(record);
+            return Ok(());
+        }
+        let keep = if append { record.data_len() } else { 0 };
+        if !fits_one_variable(record.name_len(), keep.saturating_add(data.len())) {
+            return Err(Error::OutOfResources);
+        }
+        self.store.replace(record, keep, data).map_err(|Full| Error::OutOfResources)
+    }
+
+    fn shows(&self, record: &Record) -> bool {
+        self.phase == Phase::Boot || record.attributes & efi::VARIABLE_RUNTIME_ACCESS != 0
+    }
+
+    fn visible(&self, name: &[u8], guid: &Guid) -> Option<Record> {
+        self.store.find(name, guid).filter(|record| self.shows(record))
+    }
+}
+
+/// Checks the attributes as far as they alone decide.
+fn check_kind(attributes: u32) -> Result<(), Error> {
+    let has = |bits: u32| attributes & bits == bits;
+    let hardware_error = has(efi::VARIABLE_HARDWARE_ERROR_RECORD);
+    if attributes & !KNOWN != 0
+        || has(efi::VARIABLE_RUNTIME_ACCESS) && !has(efi::VARIABLE_BOOTSERVICE_ACCESS)
+        || has(efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS)
+        || hardware_error && !has(PERSISTENT)
+    {
+        return Err(Error::InvalidParameter);
+    }
+    if has(efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS) || has(efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS) {
+        return Err(Error::Unsupported);
+    }
+    Ok(())
+}
+
+fn fits_one_variable(name: usize, data: usize) -> bool {
+    name.checked_add(data).is_some_and(|size| size <= MAX_VARIABLE_SIZE)
+}
+
+fn size(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,400 @@
+//! The rules one by one, and long random runs against a model that is as simple as can be.
+
+use super::*;
+
+const NV: u32 = efi::VARIABLE_NON_VOLATILE;
+const BS: u32 = efi::VARIABLE_BOOTSERVICE_ACCESS;
+const RT: u32 = efi::VARIABLE_RUNTIME_ACCESS;
+const HR: u32 = efi::VARIABLE_HARDWARE_ERROR_RECORD;
+const APPEND: u32 = efi::VARIABLE_APPEND_WRITE;
+const TIME_BASED: u32 = efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS;
+const VENDOR: Guid = Guid::from_fields(1, 2, 3, 4, 5, &[6; 6]);
+const OTHER: Guid = Guid::from_fields(1, 2, 3, 4, 5, &[7; 6]);
+
+fn name(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+struct Machine {
+    bytes: Vec<u8>,
+    used: usize,
+    phase: Phase,
+}
+
+impl Machine {
+    fn new(capacity: usize) -> Self {
+        Self { bytes: vec![0xa5; capacity], used: 0, phase: Phase::Boot }
+    }
+
+    fn variables(&mut self) -> Variables<'_> {
+        Variables::new(Store::new(&mut self.bytes, &mut self.used), self.phase)
+    }
+
+    fn set(&mut self, text: &str, attributes: u32, data: &[u8]) -> Result<(), Error> {
+        self.variables().set(&name(text), &VENDOR, attributes, data)
+    }
+
+    fn get(&mut self, text: &str) -> Result<(u32, Vec<u8>), Error> {
+        self.variables().get(&name(text), &VENDOR).map(|(attributes, data)| (attributes, data.to_vec()))
+    }
+
+    fn names(&mut self) -> Vec<(Vec<u8>, Guid)> {
+        let variables = self.variables();
+        let mut names: Vec<(Vec<u8>, Guid)> = Vec::new();
+        let mut at = (Vec::new(), VENDOR);
+        while let Ok((name, guid)) = variables.next(&at.0, &at.1) {
+            at = (name.to_vec(), guid);
+            names.push(at.clone());
+        }
+        assert_eq!(variables.next(&at.0, &at.1), Err(Error::NotFound));
+        names
+    }
+}
+
+#[test]
+fn a_variable_is_what_was_set_last() {
+    let mut machine = Machine::new(4096);
+    assert_eq!(machine.get("A"), Err(Error::NotFound));
+    assert_eq!(machine.set("A", BS, b"one"), Ok(()));
+    assert_eq!(machine.set("B", NV | BS | RT, b"other"), Ok(()));
+    assert_eq!(machine.set("A", BS, b"longer"), Ok(()));
+    assert_eq!(machine.get("A"), Ok((BS, b"longer".to_vec())));
+    assert_eq!(machine.set("A", BS, b"s"), Ok(()));
+    assert_eq!(machine.get("A"), Ok((BS, b"s".to_vec())));
+    assert_eq!(machine.get("B"), Ok((NV | BS | RT, b"other".to_vec())));
+    assert_eq!(machine.get("a"), Err(Error::NotFound));
+    assert!(machine.variables().get(&name("A"), &OTHER).is_err());
+    assert_eq!(machine.names(), [(name("A"), VENDOR), (name("B"), VENDOR)]);
+}
+
+#[test]
+fn attributes_of_an_existing_variable_cannot_change() {
+    let mut machine = Machine::new(4096);
+    assert_eq!(machine.set("A", NV | BS, b"1"), Ok(()));
+    for attributes in [BS, BS | RT, NV | BS | RT] {
+        assert_eq!(machine.set("A", attributes, b"2"), Err(Error::InvalidParameter));
+        assert_eq!(machine.set("A", attributes, b""), Err(Error::InvalidParameter));
+    }
+    assert_eq!(machine.get("A"), Ok((NV | BS, b"1".to_vec())));
+}
+
+#[test]
+fn deleting() {
+    let mut machine = Machine::new(4096);
+    for (attributes, data) in [(NV | BS, &b""[..]), (0, b""), (0, b"x"), (NV, b"x"), (APPEND, b"x")] {
+        assert_eq!(machine.set("A", attributes, data), Err(Error::NotFound));
+        assert_eq!(machine.set("A", NV | BS, b"1"), Ok(()));
+        assert_eq!(machine.set("A", attributes, data), Ok(()));
+        assert_eq!(machine.get("A"), Err(Error::NotFound));
+    }
+    assert_eq!(machine.used, 0);
+}
+
+#[test]
+fn appending() {
+    let mut machine = Machine::new(4096);
+    assert_eq!(machine.set("A", BS | APPEND, b""), Ok(()));
+    assert_eq!(machine.get("A"), Err(Error::NotFound));
+    assert_eq!(machine.set("A", BS | APPEND, b"ab"), Ok(()));
+    assert_eq!(machine.set("B", BS, b"keep"), Ok(()));
+    assert_eq!(machine.set("A", BS | APPEND, b"cd"), Ok(()));
+    assert_eq!(machine.set("A", BS | APPEND, b""), Ok(()));
+    assert_eq!(machine.get("A"), Ok((BS, b"abcd".to_vec())));
+    assert_eq!(machine.set("A", NV | BS | APPEND, b"e"), Err(Error::InvalidParameter));
+    assert_eq!(machine.get("B"), Ok((BS, b"keep".to_vec())));
+}
+
+#[test]
+fn attributes_that_cannot_be() {
+    let mut machine = Machine::new(4096);
+    let mut set = |attributes| machine.set("A", attributes, b"1");
+    assert_eq!(set(RT), Err(Error::InvalidParameter));
+    assert_eq!(set(NV | RT), Err(Error::InvalidParameter));
+    assert_eq!(set(BS | 0x100), Err(Error::InvalidParameter));
+    assert_eq!(set(BS | 0x8000_0000), Err(Error::InvalidParameter));
+    assert_eq!(set(BS | efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS), Err(Error::Unsupported));
+    assert_eq!(set(BS | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS), Err(Error::Unsupported));
+    let both = TIME_BASED | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
+    assert_eq!(set(NV | BS | both), Err(Error::InvalidParameter));
+    assert_eq!(set(NV | BS | TIME_BASED), Err(Error::SecurityViolation));
+    assert_eq!(set(NV | BS | RT | HR), Err(Error::InvalidParameter));
+    assert_eq!(machine.set("", BS, b"1"), Err(Error::InvalidParameter));
+    assert_eq!(machine.used, 0);
+}
+
+#[test]
+fn hardware_error_records() {
+    let mut machine = Machine::new(4096);
+    let vendor = efi::HARDWARE_ERROR_VARIABLE_GUID;
+    let mut set = |text: &str, attributes| machine.variables().set(&name(text), &vendor, attributes, b"1");
+    assert_eq!(set("HwErrRec00aF", NV | BS | RT | HR), Ok(()));
+    for attributes in [BS | RT | HR, NV | BS | HR, NV | HR, HR] {
+        assert_eq!(set("HwErrRec0001", attributes), Err(Error::InvalidParameter));
+    }
+    for text in ["HwErrRec001", "HwErrRec00001", "HwErrRec000g", "hwErrRec0001"] {
+        assert_eq!(set(text, NV | BS | RT | HR), Err(Error::InvalidParameter), "{text}");
+    }
+    assert_eq!(set("HwErrRec00aF", 0), Ok(()));
+}
+
+#[test]
+fn after_boot_services() {
+    let mut machine = Machine::new(4096);
+    machine.set("Boot", NV | BS, b"1").unwrap();
+    machine.set("Volatile", BS | RT, b"2").unwrap();
+    machine.set("Kept", NV | BS | RT, b"3").unwrap();
+    machine.phase = Phase::Runtime;
+
+    assert_eq!(machine.get("Boot"), Err(Error::NotFound));
+    assert_eq!(machine.set("Boot", 0, b""), Err(Error::NotFound));
+    assert_eq!(machine.set("Boot", NV | BS | RT, b""), Err(Error::NotFound));
+    assert_eq!(machine.set("Boot", NV | BS | RT, b"x"), Err(Error::InvalidParameter));
+    assert_eq!(machine.set("Boot", NV | BS, b"x"), Err(Error::InvalidParameter));
+    assert_eq!(machine.variables().next(&name("Boot"), &VENDOR), Err(Error::InvalidParameter));
+
+    assert_eq!(machine.get("Volatile"), Ok((BS | RT, b"2".to_vec())));
+    assert_eq!(machine.set("Volatile", BS | RT, b"x"), Err(Error::WriteProtected));
+    assert_eq!(machine.set("Volatile", BS | RT | APPEND, b"x"), Err(Error::WriteProtected));
+    assert_eq!(machine.set("Volatile", 0, b""), Err(Error::WriteProtected));
+
+    assert_eq!(machine.set("Kept", NV | BS | RT | APPEND, b"4"), Ok(()));
+    assert_eq!(machine.get("Kept"), Ok((NV | BS | RT, b"34".to_vec())));
+    assert_eq!(machine.names(), [(name("Volatile"), VENDOR), (name("Kept"), VENDOR)]);
+    assert_eq!(machine.set("Kept", NV | BS | RT, b""), Ok(()));
+
+    assert_eq!(machine.set("New", NV | BS, b"x"), Err(Error::InvalidParameter));
+    assert_eq!(machine.set("New", BS | RT, b"x"), Err(Error::InvalidParameter));
+    assert_eq!(machine.set("New", NV | BS | RT, b"x"), Ok(()));
+
+    machine.phase = Phase::Boot;
+    assert_eq!(machine.get("Boot"), Ok((NV | BS, b"1".to_vec())));
+}
+
+#[test]
+fn enumeration_needs_a_name_that_exists() {
+    let mut machine = Machine::new(4096);
+    assert_eq!(machine.variables().next(&[], &VENDOR), Err(Error::NotFound));
+    machine.set("A", BS, b"1").unwrap();
+    let variables = machine.variables();
+    assert_eq!(variables.next(&[], &OTHER), Ok((&name("A")[..], VENDOR)));
+    assert_eq!(variables.next(&name("B"), &VENDOR), Err(Error::InvalidParameter));
+    assert_eq!(variables.next(&name("A"), &OTHER), Err(Error::InvalidParameter));
+    assert_eq!(variables.next(&name("A"), &VENDOR), Err(Error::NotFound));
+}
+
+#[test]
+fn a_write_that_does_not_fit_changes_nothing() {
+    let mut machine = Machine::new(100);
+    machine.set("A", BS, &[1; 10]).unwrap();
+    machine.set("B", BS, &[2; 10]).unwrap();
+    assert_eq!(machine.used, 80);
+    assert_eq!(machine.set("A", BS, &[3; 31]), Err(Error::OutOfResources));
+    assert_eq!(machine.set("A", BS | APPEND, &[3; 21]), Err(Error::OutOfResources));
+    assert_eq!(machine.set("C", BS, &[]), Err(Error::NotFound));
+    assert_eq!(machine.set("C", BS, &[3]), Err(Error::OutOfResources));
+    assert_eq!(machine.get("A"), Ok((BS, vec![1; 10])));
+    assert_eq!(machine.get("B"), Ok((BS, vec![2; 10])));
+    assert_eq!(machine.set("A", BS, &[3; 30]), Ok(()));
+    assert_eq!(machine.variables().query(BS).unwrap().remaining_storage, 0);
+    assert_eq!(machine.set("A", BS, &[4]), Ok(()));
+    assert_eq!(machine.get("B"), Ok((BS, vec![2; 10])));
+}
+
+#[test]
+fn one_variable_has_a_limit() {
+    let mut machine = Machine::new(3 * MAX_VARIABLE_SIZE);
+    let limit = MAX_VARIABLE_SIZE - 2;
+    assert_eq!(machine.set("A", BS, &vec![1; limit + 1]), Err(Error::InvalidParameter));
+    assert_eq!(machine.set("A", BS, &vec![1; limit - 1]), Ok(()));
+    assert_eq!(machine.set("A", BS | APPEND, &[1]), Ok(()));
+    assert_eq!(machine.set("A", BS | APPEND, &[1]), Err(Error::OutOfResources));
+}
+
+#[test]
+fn info_is_told_for_attributes_that_can_be() {
+    let mut machine = Machine::new(1000);
+    machine.set("A", BS, &[1; 70]).unwrap();
+    let info = Info { maximum_storage: 1000, remaining_storage: 900, maximum_variable: 872 };
+    for attributes in [BS, NV | BS, BS | RT, NV | BS | RT, NV | BS | RT | HR, BS | APPEND] {
+        assert_eq!(machine.variables().query(attributes), Ok(info));
+    }
+    for attributes in [0, NV, RT, NV | RT, APPEND, HR, NV | BS | HR, BS | 0x100] {
+        assert_eq!(machine.variables().query(attributes), Err(Error::InvalidParameter));
+    }
+    assert_eq!(machine.variables().query(NV | BS | TIME_BASED), Err(Error::Unsupported));
+    machine.phase = Phase::Runtime;
+    assert_eq!(machine.variables().query(NV | BS), Err(Error::InvalidParameter));
+    assert_eq!(machine.variables().query(NV | BS | RT), Ok(info));
+    let mut large = Machine::new(3 * MAX_VARIABLE_SIZE);
+    assert_eq!(large.variables().query(BS).unwrap().maximum_variable, 0x1_0000);
+}
+
+#[test]
+fn the_firmware_alone_writes_what_tells_about_it() {
+    let mut machine = Machine::new(4096);
+    let mut variables = machine.variables();
+    variables.create_defaults();
+    let global = efi::GLOBAL_VARIABLE;
+    assert_eq!(variables.get(&name("SetupMode"), &global), Ok((BS | RT, &[1][..])));
+    assert_eq!(variables.get(&name("SecureBoot"), &global), Ok((BS | RT, &[0][..])));
+    assert_eq!(variables.get(&name("PlatformLang"), &global), Ok((NV | BS | RT, &b"en\0"[..])));
+    for text in ["SetupMode", "SecureBoot", "PlatformLangCodes", "dbxDefault", "OsIndicationsSupported"] {
+        for (attributes, data) in [(BS | RT, &b"x"[..]), (BS | RT, b""), (0, b"")] {
+            assert_eq!(variables.set(&name(text), &global, attributes, data), Err(Error::WriteProtected));
+        }
+        assert_eq!(variables.set(&name(text), &VENDOR, BS, b"x"), Ok(()));
+    }
+    assert_eq!(variables.set(&name("SetupMode2"), &global, BS, b"x"), Ok(()));
+    assert_eq!(variables.set(&name("Setu"), &global, BS, b"x"), Ok(()));
+    assert_eq!(variables.set(&name("PlatformLang"), &global, NV | BS | RT, b"de\0"), Ok(()));
+    assert_eq!(variables.set(&name("PK"), &global, NV | BS | RT, b"x"), Err(Error::SecurityViolation));
+    assert_eq!(variables.set(&name("db"), &global, BS, b"x"), Ok(()));
+}
+
+/// The same rules told another way: a list, and one decision after the other.
+#[derive(Default)]
+struct Model {
+    list: Vec<(Vec<u8>, Guid, u32, Vec<u8>)>,
+}
+
+impl Model {
+    fn used(&self) -> usize {
+        self.list.iter().map(|(name, _, _, data)| 28 + name.len() + data.len()).sum()
+    }
+
+    fn set(
+        &mut self,
+        capacity: usize,
+        phase: Phase,
+        (name, guid): (&[u8], Guid),
+        attributes: u32,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        let bit = |bit: u32| attributes & bit != 0;
+        if name.is_empty() || attributes >= 0x100 || bit(RT) && !bit(BS) {
+            return Err(Error::InvalidParameter);
+        }
+        if bit(0x20) && bit(0x80) || bit(HR) && attributes & 7 != 7 {
+            return Err(Error::InvalidParameter);
+        }
+        if bit(0x10) || bit(0x80) {
+            return Err(Error::Unsupported);
+        }
+        if bit(HR) {
+            // None of the names used here is that of a record.
+            return Err(Error::InvalidParameter);
+        }
+        if bit(0x20) {
+            return Err(Error::SecurityViolation);
+        }
+        if name.len() + data.len() > 65536 {
+            return Err(Error::InvalidParameter);
+        }
+        let deletes = !bit(BS) || data.is_empty() && !bit(APPEND);
+        let index = self.list.iter().position(|(n, g, _, _)| n == name && *g == guid);
+        let kept = attributes & !APPEND;
+        let Some(index) = index else {
+            if deletes {
+                return Err(Error::NotFound);
+            }
+            if phase == Phase::Runtime && kept != (NV | BS | RT) {
+                return Err(Error::InvalidParameter);
+            }
+            if data.is_empty() {
+                return Ok(());
+            }
+            if self.used() + 28 + name.len() + data.len() > capacity {
+                return Err(Error::OutOfResources);
+            }
+            self.list.push((name.to_vec(), guid, kept, data.to_vec()));
+            return Ok(());
+        };
+        let has = self.list[index].2;
+        if phase == Phase::Runtime {
+            match (has & RT != 0, has & NV != 0, deletes) {
+                (false, _, true) => return Err(Error::NotFound),
+                (false, _, false) => return Err(Error::InvalidParameter),
+                (true, false, _) => return Err(Error::WriteProtected),
+                (true, true, _) => {}
+            }
+        }
+        if bit(BS) && kept != has {
+            return Err(Error::InvalidParameter);
+        }
+        if deletes {
+            self.list.remove(index);
+            return Ok(());
+        }
+        let mut value = if bit(APPEND) { self.list[index].3.clone() } else { Vec::new() };
+        let before = self.list[index].3.len();
+        value.extend_from_slice(data);
+        if name.len() + value.len() > 65536 || self.used() - before + value.len() > capacity {
+            return Err(Error::OutOfResources);
+        }
+        self.list[index].3 = value;
+        Ok(())
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+}
+
+#[test]
+fn random_streams_agree_with_the_model() {
+    let (runs, steps) = if cfg!(miri) { (2, 150) } else { (60, 1500) };
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut seen = std::collections::BTreeMap::new();
+    for run in 0..runs {
+        let capacity = [300, 1000, 140_000][run % 3];
+        let mut machine = Machine::new(capacity);
+        let mut model = Model::default();
+        for step in 0..steps {
+            machine.phase = if step * 2 < steps { Phase::Boot } else { Phase::Runtime };
+            let name =
+                name(["A", "B", "a", "AB", "Longer", ""][usize::try_from(random.below(40).min(24) / 5).unwrap()]);
+            let guid = if random.below(4) == 0 { OTHER } else { VENDOR };
+            let attributes = match random.below(12) {
+                0 => u32::try_from(random.below(0x200)).unwrap(),
+                1 => 0,
+                2 | 3 => NV | BS,
+                4 => BS | RT,
+                5..8 => NV | BS | RT | APPEND,
+                _ => NV | BS | RT,
+            };
+            let longest =
+                [1, 8, 60, if capacity > 1000 { 70_000 } else { 400 }][usize::try_from(random.below(4)).unwrap()];
+            let data: Vec<u8> = (0..random.below(longest)).map(|at| (at ^ random.0) as u8).collect();
+
+            let result = machine.variables().set(&name, &guid, attributes, &data);
+            let expected = model.set(capacity, machine.phase, (&name, guid), attributes, &data);
+            assert_eq!(result, expected, "run {run} step {step} {attributes:#x} {}", data.len());
+            *seen.entry(format!("{result:?}")).or_insert(0) += 1;
+
+            assert_eq!(machine.used, model.used());
+            let shown: Vec<_> = model
+                .list
+                .iter()
+                .filter(|(_, _, attributes, _)| machine.phase == Phase::Boot || attributes & RT != 0)
+                .map(|(name, guid, _, _)| (name.clone(), *guid))
+                .collect();
+            assert_eq!(machine.names(), shown);
+            let variables = machine.variables();
+            for (name, guid, attributes, data) in &model.list {
+                if shown.contains(&(name.clone(), *guid)) {
+                    assert_eq!(variables.get(name, guid), Ok((*attributes, &data[..])));
+                } else {
+                    assert_eq!(variables.get(name, guid), Err(Error::NotFound));
+                }
+            }
+        }
+    }
+    assert!(cfg!(miri) || seen.len() == 7, "not every outcome was reached: {seen:?}");
+}
