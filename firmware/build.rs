@@ -1,6 +1,11 @@
-//! Links the image by `linker/realmfw.ld`.
+//! Links the image by `linker/realmfw.ld`, and builds the runtime services image that it embeds.
 
-fn main() {
+#[path = "build/runtime.rs"]
+mod runtime;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../linker/realmfw.ld");
     println!("cargo::rerun-if-changed={script}");
     println!("cargo::rustc-link-arg-bins=-T{script}");
@@ -8,4 +13,5 @@ fn main() {
     for argument in ["-pie", "--no-dynamic-linker", "-Bsymbolic", "-zmax-page-size=4096"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
+    runtime::build()
 }
