@@ -1,24 +1,26 @@
-//! `EFI_BOOT_SERVICES`: the state behind it and its C interface (UEFI 2.10, section 7).
+//! `EFI_BOOT_SERVICES`, the C interface to [`super::services`] (UEFI 2.10, section 7).
+//!
+//! These functions check what the caller passed and carry pointers across; the rules are elsewhere. What they all rely
+//! on of the caller is the contract of the specification: a pointer that is not null and not documented as free is
+//! valid for what the function does with it.
 
-use core::ptr::NonNull;
+mod driver_model;
+mod events;
+mod locate;
+mod memory;
+mod misc;
+mod multiple;
+mod protocols;
+mod table;
 
-use uefi_core::memory_map::MemoryMap;
+pub use table::{EfiParameters, init, retire};
 
-/// What the boot flow hands over to start UEFI.
-pub struct EfiParameters {
-    /// Every range of memory that exists, with what the firmware has claimed of it.
-    pub memory_map: MemoryMap,
-    /// The tables in the runtime data region.
-    pub tables: NonNull<runtime_abi::Tables>,
-    /// The frequency of `crate::arch::counter()` in hertz.
-    pub counter_frequency: u64,
-}
+use r_efi::efi::Status;
 
-/// Fills the EFI tables and starts boot services.
-///
-/// # Safety
-/// `tables` points to memory of the runtime data region that nothing else refers to, and the
-/// conventional memory of the map is RAM that is mapped and that nothing else uses. Called once.
-pub unsafe fn init(parameters: EfiParameters) {
-    let _ = parameters;
+/// The status to return for a result.
+fn status(result: Result<(), Status>) -> Status {
+    match result {
+        Ok(()) => Status::SUCCESS,
+        Err(status) => status,
+    }
 }
