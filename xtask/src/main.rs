@@ -1,12 +1,14 @@
 //! Build, run, test and measure realmfw.
 
 mod bench;
+mod check;
 mod command;
 mod fetch;
 mod image;
 mod initramfs;
 mod run;
 mod symbolize;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
@@ -27,6 +29,10 @@ enum Task {
     Build,
     /// Boot Debian's kernel on the firmware, to a shell or (--headless) through its checks
     Run(run::Options),
+    /// Run every test: formatting, lints, licences, host tests, Miri, the image, QEMU
+    Test(test::Options),
+    /// Check formatting and lints
+    Check,
     /// Measure the firmware beside EDK2 and write docs/performance.md
     Bench(bench::Options),
     /// Fetch the kernels and tools that the other commands need
@@ -58,6 +64,11 @@ fn execute(task: Task) -> Result<ExitCode> {
     match task {
         Task::Build => image::build()?,
         Task::Run(options) => return run::run(&options),
+        Task::Test(options) => return test::test(&options),
+        Task::Check => {
+            check::format()?;
+            check::lint()?;
+        }
         Task::Bench(options) => bench::bench(&options)?,
         Task::Fetch(options) => {
             tools::ensure(&tools::EMULATOR, options.setup)?;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use object::read::pe::{ImageNtHeaders, PeFile64};
 use object::LittleEndian;
+use object::read::pe::{ImageNtHeaders, PeFile64};
 use vm::workspace::{self, Kernel};
 use vm::{Machine, Vm};
 

@@ -1,0 +1,94 @@
+//! Starting the firmware elsewhere than in ROM, by QEMU's generic loader.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use vm::{Machine, workspace};
+
+use crate::run_qemu;
+use crate::scratch::Scratch;
+
+/// Where RAM begins on `virt`. QEMU puts the device tree there when there is firmware.
+pub const RAM: u64 = 0x4000_0000;
+
+/// Puts a file into memory.
+pub fn load(machine: Machine, file: &Path, address: u64) -> Machine {
+    machine.arg("-device").arg(format!("loader,file={},addr={address:#x},force-raw=on", file.display()))
+}
+
+/// Puts a file into memory, and has the first CPU begin with its first byte.
+pub fn enter(machine: Machine, file: &Path, address: u64) -> Machine {
+    machine.arg("-device").arg(format!("loader,file={},addr={address:#x},force-raw=on,cpu-num=0", file.display()))
+}
+
+/// A ROM in which nothing can run: with it, QEMU gives kernel and initrd to fw_cfg, as it does for
+/// firmware, and a start at the reset address would be seen.
+pub fn empty_rom(scratch: &Scratch) -> Result<PathBuf> {
+    // Zero is the undefined instruction.
+    scratch.file("empty.rom", [0; 64])
+}
+
+/// Has the firmware start at `address` with x0 as given. Without x0 it is zero, as after a reset.
+pub fn firmware_at(machine: Machine, scratch: &Scratch, address: u64, x0: Option<u64>) -> Result<Machine> {
+    let machine = machine.firmware(empty_rom(scratch)?);
+    let Some(x0) = x0 else {
+        return Ok(enter(machine, &workspace::image(), address));
+    };
+    let stub = scratch.file("stub.bin", jump(address, x0))?;
+    let machine = load(machine, &workspace::image(), address);
+    Ok(enter(machine, &stub, STUB))
+}
+
+/// Where the stub is put: out of the way of image and tree.
+const STUB: u64 = 0x4f00_0000;
+
+/// Code that loads x0 and branches to an address, both below 1 << 48.
+fn jump(address: u64, x0: u64) -> Vec<u8> {
+    let mut code = Vec::new();
+    let mut load = |register: u32, value: u64| {
+        // MOVZ, then MOVK with a shift of 16 and 32 (Arm ARM, C6.2).
+        for (opcode, shift) in [(0xd280_0000_u32, 0), (0xf2a0_0000, 16), (0xf2c0_0000, 32)] {
+            let half = ((value >> shift) & 0xffff) as u32;
+            code.push(opcode | half << 5 | register);
+        }
+    };
+    load(0, x0);
+    load(4, address);
+    // BR x4.
+    code.push(0xd61f_0080);
+    code.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// The device tree that QEMU makes for a machine.
+pub fn device_tree(machine: &str, memory_mib: u64, scratch: &Scratch) -> Result<Vec<u8>> {
+    let path = scratch.path("machine.dtb");
+    run_qemu(&[
+        "-machine",
+        &format!("{machine},dumpdtb={}", path.display()),
+        "-cpu",
+        "max",
+        "-m",
+        &format!("{memory_mib}M"),
+        "-display",
+        "none",
+    ])?;
+    let mut tree = std::fs::read(path)?;
+    // QEMU leaves room behind the tree; totalsize (at 4, big-endian) covers it.
+    tree.truncate(1 << 20);
+    Ok(tree)
+}
+
+/// Replaces the only occurrence of some bytes by as many others.
+pub fn replace(tree: &mut [u8], old: &[u8], new: &[u8]) -> usize {
+    assert_eq!(old.len(), new.len());
+    let mut replaced = 0;
+    let mut at = 0;
+    while let Some(place) = tree.get_mut(at..at + old.len()) {
+        if place == old {
+            place.copy_from_slice(new);
+            replaced += 1;
+        }
+        at += 1;
+    }
+    replaced
+}

@@ -1,0 +1,9 @@
+//! Every test that boots the firmware in QEMU.
+
+mod console;
+mod efi;
+mod kernels;
+mod lifecycle;
+mod memory;
+mod placement;
+mod refusals;

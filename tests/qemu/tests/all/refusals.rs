@@ -1,0 +1,89 @@
+//! What the firmware refuses, it refuses by name, and then it powers off.
+
+use anyhow::{Result, ensure};
+use qemu_tests::place;
+use qemu_tests::scratch::{self, Scratch};
+use qemu_tests::{PLAIN, machine, stops_with};
+use vm::workspace::Kernel;
+
+/// What it says when fw_cfg has no kernel.
+pub const NO_KERNEL: &str = "no kernel";
+
+#[test]
+fn no_kernel() -> Result<()> {
+    let finished = stops_with(machine(), &[NO_KERNEL])?;
+    let lines = finished.console.lines().filter(|line| !line.is_empty());
+    ensure!(lines.count() == 2, "{}more than a banner and a message", finished.report());
+    Ok(())
+}
+
+fn refuses_tree(change: impl FnOnce(&mut Vec<u8>), message: &str) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut tree = place::device_tree("virt,gic-version=3", PLAIN.memory_mib, &scratch)?;
+    change(&mut tree);
+    let tree = scratch.file("bad.dtb", tree)?;
+    let machine = PLAIN.bare_machine();
+    let machine = place::firmware_at(machine, &scratch, 0x4040_0000, Some(0x4a00_0000))?;
+    stops_with(place::load(machine, &tree, 0x4a00_0000), &[message]).map(|_| ())
+}
+
+#[test]
+fn a_tree_without_its_magic() -> Result<()> {
+    refuses_tree(|tree| tree[0] = 0, "no device tree: magic is 0x000dfeed")
+}
+
+#[test]
+fn a_tree_larger_than_any() -> Result<()> {
+    refuses_tree(|tree| tree[4..8].copy_from_slice(&0x7fff_ffff_u32.to_be_bytes()), "totalsize 0x7fffffff is above")
+}
+
+#[test]
+fn a_tree_whose_structure_lies_outside() -> Result<()> {
+    refuses_tree(|tree| tree[8..12].copy_from_slice(&0x00ff_fff0_u32.to_be_bytes()), "out of bounds")
+}
+
+#[test]
+fn a_tree_without_memory() -> Result<()> {
+    refuses_tree(
+        |tree| {
+            // The node's name and its type: no node says any longer that it is memory.
+            place::replace(tree, b"memory@", b"nemory@");
+            place::replace(tree, b"memory\0", b"nemory\0");
+        },
+        "no /memory",
+    )
+}
+
+fn refuses_kernel(kernel: &[u8], messages: &[&str]) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let kernel = scratch.file("kernel", kernel)?;
+    stops_with(machine().kernel(kernel), messages).map(|_| ())
+}
+
+#[test]
+fn a_kernel_that_is_none() -> Result<()> {
+    refuses_kernel(&[0x55; 8192], &["kernel"])
+}
+
+#[test]
+fn a_kernel_for_another_machine() -> Result<()> {
+    let kernel = scratch::changed(&Kernel::Linux7.image(), |image| {
+        image.truncate(1 << 20);
+        let header = usize::try_from(u32::from_le_bytes(image[0x3c..0x40].try_into().unwrap()));
+        let machine = header.unwrap() + 4;
+        image[machine..machine + 2].copy_from_slice(&0x8664_u16.to_le_bytes());
+    })?;
+    refuses_kernel(&kernel, &["machine 0x8664"])
+}
+
+#[test]
+fn a_kernel_that_is_cut_off() -> Result<()> {
+    let kernel = scratch::changed(&Kernel::Linux7.image(), |image| image.truncate(1 << 20))?;
+    refuses_kernel(&kernel, &["PE"])
+}
+
+#[test]
+fn a_command_line_that_is_too_long() -> Result<()> {
+    let machine = PLAIN.machine().append("x".repeat(100_000));
+    stops_with(machine, &["command line"]).map(|_| ())
+}

@@ -1,0 +1,270 @@
+//! `cargo xtask test`: everything that can be found out without a realm.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write, stdout};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use vm::workspace;
+
+use crate::fetch::{self, Item};
+use crate::tools::{self, Setup};
+use crate::{check, command, image, initramfs};
+
+/// The pure crates and modules, which run under Miri.
+const PURE: [&str; 7] = ["address-space", "formats", "rsi", "runtime", "runtime-abi", "terminal", "uefi-core"];
+
+/// The options of `cargo xtask test`.
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    setup: Setup,
+    /// Take only these steps
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Step>,
+    /// Only the QEMU tests whose names contain this
+    filter: Option<String>,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Step {
+    /// Formatting
+    Fmt,
+    /// Clippy, for the host and for the firmware
+    Clippy,
+    /// The licences of the dependencies
+    Licences,
+    /// The tests that run on this machine
+    Host,
+    /// The same of the pure crates, under Miri
+    Miri,
+    /// The image
+    Build,
+    /// The image once more, in another folder: the same bytes
+    Reproducible,
+    /// Every boot
+    Qemu,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+/// Takes every step, and goes on after one that fails.
+pub fn test(options: &Options) -> Result<ExitCode> {
+    let steps = match options.only.as_slice() {
+        [] => Step::value_variants(),
+        only => only,
+    };
+    let mut total = Tally::default();
+    let mut summary = Vec::new();
+    for &step in steps {
+        println!("\n==== {step:?}");
+        let started = Instant::now();
+        let result = take(step, options);
+        let tally = match &result {
+            Ok(tally) => *tally,
+            Err(error) => {
+                println!("error: {error:#}");
+                Tally { passed: 0, failed: 1 }
+            }
+        };
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+        summary.push(format!(
+            "{:<14}{:>6} passed {:>4} failed {:>7.1} s",
+            format!("{step:?}"),
+            tally.passed,
+            tally.failed,
+            started.elapsed().as_secs_f64()
+        ));
+    }
+    println!("\n{}", summary.join("\n"));
+    let ok = total.failed == 0 && total.passed > 0;
+    println!("test result: {}. {} passed; {} failed", if ok { "ok" } else { "FAILED" }, total.passed, total.failed);
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn take(step: Step, options: &Options) -> Result<Tally> {
+    // A step without tests of its own counts as one.
+    let one = |result: Result<()>| result.map(|()| Tally { passed: 1, failed: 0 });
+    match step {
+        Step::Fmt => one(check::format()),
+        Step::Clippy => {
+            tools::ensure_target(image::TARGET)?;
+            tools::ensure_target(check::UEFI)?;
+            one(check::lint())
+        }
+        Step::Licences => one(check::licences()),
+        Step::Host => tests(command::cargo().args(["test", "--no-fail-fast"])),
+        Step::Miri => miri(options.setup),
+        Step::Build => one(image::build()),
+        Step::Reproducible => one(reproducible()),
+        Step::Qemu => qemu(options),
+    }
+}
+
+/// Runs a command that prints as cargo's tests do, and adds up its results.
+fn tests(command: &mut Command) -> Result<Tally> {
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let output = child.stdout.take().context("no standard output")?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        writeln!(stdout(), "{line}")?;
+        if let Some((passed, failed)) = result_line(&line) {
+            tally.passed += passed;
+            tally.failed += failed;
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && tally.failed == 0 {
+        bail!("{command:?} failed: {status}");
+    }
+    ensure!(tally.passed + tally.failed > 0, "no test was run");
+    Ok(tally)
+}
+
+/// `test result: ok. 3 passed; 0 failed; …`
+fn result_line(line: &str) -> Option<(u32, u32)> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut counts = counts.split("; ");
+    let mut count = |name: &str| counts.next()?.strip_suffix(name)?.trim().parse().ok();
+    Some((count("passed")?, count("failed")?))
+}
+
+fn miri(setup: Setup) -> Result<Tally> {
+    let probe = |args: &[&str]| {
+        Command::new("cargo")
+            .current_dir(workspace::root())
+            .args(["+nightly", "miri"])
+            .args(args)
+            // Set by the cargo that runs this, they would choose its toolchain.
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("CARGO")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if !probe(&["--version"]) {
+        let install = [
+            "toolchain",
+            "install",
+            "nightly",
+            "--profile",
+            "minimal",
+            "--component",
+            "miri",
+            "--component",
+            "rust-src",
+        ];
+        println!("missing: Miri. rustup {}", install.join(" "));
+        if setup.no_install {
+            return skipped("Miri is not installed");
+        }
+        command::run(Command::new("rustup").args(install))?;
+    }
+    let members = check::members()?;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(workspace::root())
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .args(["+nightly", "miri", "test", "--quiet", "--lib", "--no-fail-fast"])
+        // Apart from the other builds, which it would have cargo do again.
+        .arg("--target-dir")
+        .arg(workspace::target().join("miri"));
+    for name in PURE {
+        if members.iter().any(|member| member == name) {
+            cargo.args(["--package", name]);
+        }
+    }
+    tests(&mut cargo)
+}
+
+/// A step that cannot be taken here. In CI there is no such thing.
+fn skipped(why: &str) -> Result<Tally> {
+    if env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false") {
+        bail!("{why}");
+    }
+    println!("skipped: {why}");
+    Ok(Tally::default())
+}
+
+/// Builds a copy of the sources in another folder.
+fn reproducible() -> Result<()> {
+    let first = std::fs::read(workspace::image()).context("the image has to be built first")?;
+    let copy = env::temp_dir().join(format!("realmfw-again-{}", std::process::id()));
+    let result = build_copy(&copy);
+    let removed = std::fs::remove_dir_all(&copy);
+    let second = result?;
+    removed?;
+    ensure!(first == second, "another folder gives another image");
+    Ok(())
+}
+
+fn build_copy(copy: &Path) -> Result<Vec<u8>> {
+    let root = workspace::root();
+    std::fs::create_dir_all(copy)?;
+    for entry in std::fs::read_dir(&root)? {
+        let name = entry?.file_name();
+        // Neither is a source, and either may be large.
+        if name != "target" && name != ".git" {
+            let mut cp = Command::new("cp");
+            command::run(cp.arg("-R").arg(root.join(&name)).arg(copy.join(&name)))?;
+        }
+    }
+    let mut cargo = command::cargo();
+    cargo.current_dir(copy).env("CARGO_TARGET_DIR", copy.join("target")).args([
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--",
+        "build",
+    ]);
+    command::run(&mut cargo)?;
+    Ok(std::fs::read(copy.join("target/realmfw.bin"))?)
+}
+
+fn qemu(options: &Options) -> Result<Tally> {
+    tools::ensure(&tools::EMULATOR, options.setup)?;
+    fetch::ensure(&Item::ALL, options.setup)?;
+    initramfs::build_all()?;
+    if !options.only.is_empty() && !options.only.contains(&Step::Build) {
+        image::build()?;
+    }
+    if check::members()?.iter().any(|name| name == check::EFI_PROGRAMS) {
+        tools::ensure_target(check::UEFI)?;
+        let mut cargo = command::cargo();
+        cargo.args(["build", "--quiet", "--release", "--target", check::UEFI]);
+        command::run(cargo.args(["--package", check::EFI_PROGRAMS]))?;
+    }
+    let mut cargo = command::cargo();
+    cargo.args(["test", "--package", "qemu-tests", "--no-fail-fast", "--"]);
+    // Each boot keeps one host CPU busy, and two boots are what the smallest CI machine can do.
+    cargo.args(["--test-threads", "2"]);
+    cargo.args(&options.filter);
+    tests(&mut cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_s_results_are_read() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(result_line(line), Some((12, 3)));
+        assert_eq!(result_line("test a ... ok"), None);
+    }
+}
