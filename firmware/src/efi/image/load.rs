@@ -190,11 +190,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Whoever gets the pages next expects to write to them. A client that has freed them
-        // already has freed them: then neither step finds them as they were.
-        if services::free_pages(self.start, self.pages).is_ok() {
-            let _ = memory::set_attributes(self.range(), Access::ReadWrite);
-        }
+        // Freeing makes them writable again. A client that has freed them already has freed them.
+        let _ = services::free_pages(self.start, self.pages);
     }
 }
 

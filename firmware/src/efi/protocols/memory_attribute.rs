@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use core::ops::Range;
 
-use page_table::{PAGE_SIZE, Protection};
+use address_space::page_table::{PAGE_SIZE, Protection};
 use r_efi::efi::{self, PhysicalAddress, Status};
 use r_efi::protocols::memory_attribute::Protocol;
 

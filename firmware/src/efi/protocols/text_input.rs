@@ -145,7 +145,8 @@ fn wait_event() -> Result<Event, Status> {
 }
 
 fn create_event(kind: u32, tpl: efi::Tpl, notify: efi::EventNotify) -> Result<Event, Status> {
-    services::create_event(kind, tpl, Some(notify), ptr::null_mut(), None)
+    // SAFETY: `notify` is one of this module's, which are always there and ignore their context.
+    unsafe { services::create_event(kind, tpl, Some(notify), ptr::null_mut(), None) }
 }
 
 /// Called while somebody waits for or checks the event: it is signalled when a key is there.
