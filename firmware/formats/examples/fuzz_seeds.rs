@@ -1,0 +1,36 @@
+//! Writes the fuzzers' first inputs into `<directory>/<target>/`, where libFuzzer looks for them.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::{fs, io};
+
+fn main() -> ExitCode {
+    let Some(directory) = std::env::args_os().nth(1) else {
+        eprintln!("usage: fuzz_seeds <corpus directory>");
+        return ExitCode::FAILURE;
+    };
+    let directory = Path::new(&directory);
+    let result = write(directory, "device_tree", support::machines::all())
+        .and_then(|()| write(directory, "pe", support::image::all()))
+        .and_then(|()| write(directory, "device_path", support::device_paths()))
+        .and_then(|()| write(directory, "fw_cfg", vec![support::fw_cfg_directory()]));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", directory.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(directory: &Path, target: &str, seeds: Vec<Vec<u8>>) -> io::Result<()> {
+    let directory = directory.join(target);
+    fs::create_dir_all(&directory)?;
+    for (index, seed) in seeds.iter().enumerate() {
+        fs::write(directory.join(format!("seed-{index}")), seed)?;
+    }
+    Ok(())
+}
