@@ -31,8 +31,7 @@ use crate::log;
 pub const COMMAND_LINE_LIMIT: usize = 64 * 1024;
 
 /// QEMU_KERNEL_LOADER_FS_MEDIA_GUID, under which EDK2 has what QEMU's loader options name.
-const KERNEL_MEDIA: Guid =
-    guid(0x1428_f772, 0xb64a, 0x441e, [0xb8, 0xc3, 0x9e, 0xbd, 0xd7, 0xf8, 0x93, 0xc7]);
+const KERNEL_MEDIA: Guid = guid(0x1428_f772, 0xb64a, 0x441e, [0xb8, 0xc3, 0x9e, 0xbd, 0xd7, 0xf8, 0x93, 0xc7]);
 
 /// Where the initrd comes from when the kernel asks for it.
 static SOURCE: Mutex<Option<FwCfg>> = Mutex::new(None);
@@ -102,8 +101,7 @@ fn kernel(fw_cfg: &mut FwCfg) -> Result<(Buffer, usize), Error> {
     let wanted = if setup_size == 0 { memory_size(fw_cfg, data_size)? } else { 0 };
     let too_large = |_| Error::TooLarge(Item::Kernel, (length as u64).max(wanted));
     let mut kernel = Buffer::for_kernel((length as u64).max(wanted)).map_err(too_large)?;
-    let (setup, rest) =
-        kernel.bytes_mut().split_at_mut_checked(setup_size).unwrap_or_default();
+    let (setup, rest) = kernel.bytes_mut().split_at_mut_checked(setup_size).unwrap_or_default();
     let data = rest.get_mut(..data_size).unwrap_or_default();
     for (key, bytes) in [(key::SETUP_DATA, setup), (key::KERNEL_DATA, data)] {
         if !bytes.is_empty() {
@@ -120,11 +118,8 @@ fn memory_size(fw_cfg: &mut FwCfg, data_size: usize) -> Result<u64, Error> {
     if data_size < start.len() {
         return Ok(0);
     }
-    fw_cfg
-        .read(key::KERNEL_DATA, &mut start)
-        .map_err(|error| Error::Fetch(Item::Kernel, error))?;
-    Ok(arm64_image::Header::parse(&start)
-        .map_or(0, |header| header.image_size.saturating_add(header.text_offset)))
+    fw_cfg.read(key::KERNEL_DATA, &mut start).map_err(|error| Error::Fetch(Item::Kernel, error))?;
+    Ok(arm64_image::Header::parse(&start).map_or(0, |header| header.image_size.saturating_add(header.text_offset)))
 }
 
 /// The command line without its NUL.
@@ -149,19 +144,16 @@ fn command_line(fw_cfg: &mut FwCfg) -> Result<String, Error> {
     if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
         return Err(Error::CommandLineNul(at, bytes.len()));
     }
-    String::from_utf8(bytes)
-        .map_err(|error| Error::CommandLineEncoding(error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes).map_err(|error| Error::CommandLineEncoding(error.utf8_error().valid_up_to()))
 }
 
 /// Gives the image its command line as load options: UCS-2 with a NUL.
 fn set_command_line(handle: Handle, command_line: &str) -> Result<(), Error> {
     let failed = |status| Error::Service(Item::CommandLine, status);
-    let units =
-        char16::from_str(command_line).map_err(|_| failed(Status::OUT_OF_RESOURCES))?;
+    let units = char16::from_str(command_line).map_err(|_| failed(Status::OUT_OF_RESOURCES))?;
     // At most 64 Ki units of two bytes.
     let size = (units.len() * 2) as u32;
-    let memory =
-        services::allocate_pool(efi::LOADER_DATA, units.len() * 2).map_err(failed)?.cast::<u16>();
+    let memory = services::allocate_pool(efi::LOADER_DATA, units.len() * 2).map_err(failed)?.cast::<u16>();
     // SAFETY: the allocation just made has room for the units, is 8-byte aligned, and is given to
     // the image for good.
     unsafe {
@@ -173,10 +165,7 @@ fn set_command_line(handle: Handle, command_line: &str) -> Result<(), Error> {
 /// Offers the initrd to whoever asks. It is fetched only then.
 fn offer_initrd(fw_cfg: FwCfg, size: u32) -> Result<(), Error> {
     // A size that no memory can hold is told now, by name, and not by a kernel's panic later.
-    drop(
-        Buffer::allocate(efi::LOADER_DATA, size.into(), 1)
-            .map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?,
-    );
+    drop(Buffer::allocate(efi::LOADER_DATA, size.into(), 1).map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?);
     *SOURCE.lock() = Some(fw_cfg);
     protocols::install_initrd(size as usize, |buffer| {
         let mut source = SOURCE.lock();
@@ -194,11 +183,9 @@ fn initrd(fw_cfg: &mut FwCfg, size: u32) -> Result<Option<Buffer>, Error> {
     if size == 0 {
         return Ok(None);
     }
-    let mut buffer = Buffer::allocate(efi::LOADER_DATA, size.into(), 1)
-        .map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?;
-    fw_cfg
-        .read(key::INITRD_DATA, buffer.bytes_mut())
-        .map_err(|error| Error::Fetch(Item::Initrd, error))?;
+    let mut buffer =
+        Buffer::allocate(efi::LOADER_DATA, size.into(), 1).map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?;
+    fw_cfg.read(key::INITRD_DATA, buffer.bytes_mut()).map_err(|error| Error::Fetch(Item::Initrd, error))?;
     Ok(Some(buffer))
 }
 

@@ -60,11 +60,7 @@ pub unsafe extern "efiapi" fn load_image(
     }
 }
 
-fn load_file(
-    boot_policy: bool,
-    parent: Handle,
-    path: Option<&[u8]>,
-) -> Result<Handle, LoadError> {
+fn load_file(boot_policy: bool, parent: Handle, path: Option<&[u8]>) -> Result<Handle, LoadError> {
     let path = path.ok_or(Status::NOT_FOUND)?;
     let file = file::read(boot_policy, path)?;
     registry::load_from_buffer(parent, Some(path), file.bytes())
@@ -74,11 +70,7 @@ fn load_file(
 ///
 /// # Safety
 /// `data_size` and `data` can be written, or are null (UEFI 2.10, 7.4.2).
-pub unsafe extern "efiapi" fn start_image(
-    image: Handle,
-    data_size: *mut usize,
-    data: *mut *mut Char16,
-) -> Status {
+pub unsafe extern "efiapi" fn start_image(image: Handle, data_size: *mut usize, data: *mut *mut Char16) -> Status {
     let outcome = match registry::start(image) {
         Ok(outcome) => outcome,
         Err(status) => return status,
@@ -103,14 +95,8 @@ pub unsafe extern "efiapi" fn start_image(
 /// # Safety
 /// Called by an image for itself, or for one that it has loaded and not started (UEFI 2.10,
 /// 7.4.5).
-pub unsafe extern "efiapi" fn exit(
-    image: Handle,
-    status: Status,
-    data_size: usize,
-    data: *mut Char16,
-) -> Status {
-    let (data_size, data) =
-        if data.is_null() { (0, core::ptr::null_mut()) } else { (data_size, data) };
+pub unsafe extern "efiapi" fn exit(image: Handle, status: Status, data_size: usize, data: *mut Char16) -> Status {
+    let (data_size, data) = if data.is_null() { (0, core::ptr::null_mut()) } else { (data_size, data) };
     // SAFETY: the caller gives up the image's frames; this function has none to drop.
     unsafe { registry::exit(image, Outcome { status, data_size, data }) }
 }

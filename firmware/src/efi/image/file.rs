@@ -66,8 +66,7 @@ pub fn read(boot_policy: bool, path: &[u8]) -> Result<File, Status> {
 /// The interface of the handle that has `protocol` nearest to the end of the path, and the rest.
 fn locate<T>(protocol: &Guid, path: &[u8]) -> Option<(NonNull<T>, *const device_path::Protocol)> {
     // SAFETY: `path` is a device path with its end node, borrowed for the call.
-    let (handle, rest) =
-        unsafe { services::locate_device_path(protocol, path.as_ptr().cast()) }.ok()?;
+    let (handle, rest) = unsafe { services::locate_device_path(protocol, path.as_ptr().cast()) }.ok()?;
     let interface = services::interface(handle, protocol).ok()?;
     Some((NonNull::new(interface.cast())?, rest))
 }
@@ -89,15 +88,13 @@ fn load_through(
     let mut size = 0;
     // SAFETY: the member takes its own instance, a path, and a size that says that there is no
     // buffer yet.
-    let status =
-        unsafe { load_file(this, rest.cast_mut(), policy, &raw mut size, ptr::null_mut()) };
+    let status = unsafe { load_file(this, rest.cast_mut(), policy, &raw mut size, ptr::null_mut()) };
     if status != Status::BUFFER_TOO_SMALL {
         return Err(if status.is_error() { status } else { Status::NOT_FOUND });
     }
     let mut read = File::allocate(size)?;
     // SAFETY: as above, with a buffer of the size that is passed.
-    let status =
-        unsafe { load_file(this, rest.cast_mut(), policy, &raw mut size, read.as_mut_ptr()) };
+    let status = unsafe { load_file(this, rest.cast_mut(), policy, &raw mut size, read.as_mut_ptr()) };
     if status.is_error() {
         return Err(status);
     }
@@ -119,9 +116,7 @@ impl OpenFile {
         let this = self.0.as_ptr();
         let mut opened = ptr::null_mut();
         // SAFETY: `this` is an open file; the name is NUL-terminated and outlives the call.
-        let status = unsafe {
-            ((*this).open)(this, &raw mut opened, name.as_mut_ptr(), file::MODE_READ, 0)
-        };
+        let status = unsafe { ((*this).open)(this, &raw mut opened, name.as_mut_ptr(), file::MODE_READ, 0) };
         if status.is_error() { Err(status) } else { Self::new(opened) }
     }
 
@@ -130,8 +125,7 @@ impl OpenFile {
         let mut id = file::INFO_ID;
         let mut length = 0;
         // SAFETY: `this` is an open file; a length of zero asks for the length.
-        let status =
-            unsafe { ((*this).get_info)(this, &raw mut id, &raw mut length, ptr::null_mut()) };
+        let status = unsafe { ((*this).get_info)(this, &raw mut id, &raw mut length, ptr::null_mut()) };
         if status != Status::BUFFER_TOO_SMALL || length < FILE_INFO_SIZE {
             return Err(if status.is_error() && status != Status::BUFFER_TOO_SMALL {
                 status
@@ -141,8 +135,7 @@ impl OpenFile {
         }
         let mut info = File::allocate(length)?;
         // SAFETY: as above, with a buffer of the length that is passed.
-        let status =
-            unsafe { ((*this).get_info)(this, &raw mut id, &raw mut length, info.as_mut_ptr()) };
+        let status = unsafe { ((*this).get_info)(this, &raw mut id, &raw mut length, info.as_mut_ptr()) };
         if status.is_error() {
             return Err(status);
         }
@@ -177,10 +170,7 @@ impl Drop for OpenFile {
 }
 
 fn read_from_file_system(path: &[u8]) -> Option<Result<File, Status>> {
-    let (volume, rest) = locate::<simple_file_system::Protocol>(
-        &simple_file_system::PROTOCOL_GUID,
-        path,
-    )?;
+    let (volume, rest) = locate::<simple_file_system::Protocol>(&simple_file_system::PROTOCOL_GUID, path)?;
     // SAFETY: the rest is the end of `path`, which has an end node and is borrowed.
     let rest = unsafe { path::bytes(rest) }?;
     // A file system serves only paths of file names.
@@ -212,10 +202,7 @@ fn file_names(mut rest: &[u8]) -> Option<Result<Vec<Vec<Char16>>, Status>> {
     }
 }
 
-fn read_file(
-    volume: NonNull<simple_file_system::Protocol>,
-    names: Vec<Vec<Char16>>,
-) -> Result<File, Status> {
+fn read_file(volume: NonNull<simple_file_system::Protocol>, names: Vec<Vec<Char16>>) -> Result<File, Status> {
     let this = volume.as_ptr();
     let mut root = ptr::null_mut();
     // SAFETY: an interface of this protocol has this layout and stays installed for the call.

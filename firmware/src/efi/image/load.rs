@@ -111,11 +111,7 @@ impl Buffer {
     ///
     /// # Errors
     /// `OUT_OF_RESOURCES`.
-    pub fn allocate(
-        memory_type: MemoryType,
-        length: u64,
-        alignment: u64,
-    ) -> Result<Self, Status> {
+    pub fn allocate(memory_type: MemoryType, length: u64, alignment: u64) -> Result<Self, Status> {
         Self::place(Placement::Any, memory_type, length, alignment)
     }
 
@@ -127,19 +123,13 @@ impl Buffer {
         Self::place(Placement::At(address), efi::LOADER_DATA, length, PAGE_SIZE)
     }
 
-    fn place(
-        placement: Placement,
-        memory_type: MemoryType,
-        length: u64,
-        alignment: u64,
-    ) -> Result<Self, Status> {
+    fn place(placement: Placement, memory_type: MemoryType, length: u64, alignment: u64) -> Result<Self, Status> {
         let pages = length.div_ceil(PAGE_SIZE);
         let length = isize::try_from(length).map_err(|_| Status::OUT_OF_RESOURCES)?;
         let alignment = alignment.max(PAGE_SIZE);
         let start = services::allocate_pages(placement, memory_type, pages, alignment)?;
         let buffer = Self { start, pages, length: length.unsigned_abs() };
-        memory::set_attributes(buffer.range(), Access::ReadWrite)
-            .map_err(|_| Status::OUT_OF_RESOURCES)?;
+        memory::set_attributes(buffer.range(), Access::ReadWrite).map_err(|_| Status::OUT_OF_RESOURCES)?;
         Ok(buffer)
     }
 
@@ -218,8 +208,7 @@ impl Mapped {
     pub fn copy(file: &[u8]) -> Result<Self, LoadError> {
         let image = pe::Image::parse(file)?;
         let (code, _) = Kind::of(&image)?.memory_types();
-        let mut memory =
-            Buffer::allocate(code, u64::from(image.size_of_image()), alignment(&image, file))?;
+        let mut memory = Buffer::allocate(code, u64::from(image.size_of_image()), alignment(&image, file))?;
         image.load_into(file, memory.bytes_mut())?;
         Self::finish(&image, memory)
     }
@@ -244,23 +233,14 @@ impl Mapped {
         let bytes = memory.bytes_mut().get_mut(..size as usize).ok_or(LoadError::NotFlat)?;
         image.relocate(bytes, base)?;
         protect(image, &memory)?;
-        Ok(Self {
-            entry: base.saturating_add(u64::from(entry)),
-            size: u64::from(size),
-            memory,
-            kind,
-        })
+        Ok(Self { entry: base.saturating_add(u64::from(entry)), size: u64::from(size), memory, kind })
     }
 }
 
 /// What the image is aligned to: as its header says, and more for an arm64 kernel.
 fn alignment(image: &pe::Image, file: &[u8]) -> u64 {
     let least = u64::from(image.section_alignment());
-    if formats::arm64_image::Header::parse(file).is_ok() {
-        least.max(KERNEL_ALIGNMENT)
-    } else {
-        least
-    }
+    if formats::arm64_image::Header::parse(file).is_ok() { least.max(KERNEL_ALIGNMENT) } else { least }
 }
 
 /// Gives each section its permissions, and makes its code fit to be fetched.

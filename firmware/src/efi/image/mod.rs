@@ -13,6 +13,4 @@ mod switch;
 
 pub use abi::{exit, load_image, start_image, unload_image};
 pub use load::{Buffer, LoadError};
-pub use registry::{
-    Outcome, firmware, init, load_from_buffer, load_in_place, set_load_options, start, unload,
-};
+pub use registry::{firmware, init, load_from_buffer, load_in_place, set_load_options, start};

@@ -19,7 +19,9 @@ use super::switch;
 enum State {
     Loaded,
     /// On the stack; `frame` is the address of the variable with its [`switch::enter`] frame.
-    Running { frame: usize },
+    Running {
+        frame: usize,
+    },
     /// A driver whose entry point has returned with success.
     Resident,
 }
@@ -107,8 +109,7 @@ struct Registry {
 }
 
 /// Not locked while anything outside is called.
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { images: Vec::new(), running: Vec::new(), firmware: None });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { images: Vec::new(), running: Vec::new(), firmware: None });
 
 impl Registry {
     fn find(&mut self, handle: Handle) -> Option<&mut Image> {
@@ -137,8 +138,7 @@ pub fn init() -> Result<Handle, Status> {
         image_data_type: efi::BOOT_SERVICES_DATA,
         unload: None,
     })?;
-    let handle =
-        services::install_protocol(None, &loaded_image::PROTOCOL_GUID, protocol.interface())?;
+    let handle = services::install_protocol(None, &loaded_image::PROTOCOL_GUID, protocol.interface())?;
     // It lasts as long as boot services do.
     core::mem::forget(protocol);
     REGISTRY.lock().firmware = Some(Name(handle));
@@ -154,11 +154,7 @@ pub fn firmware() -> Handle {
 ///
 /// # Errors
 /// Why the file is no image that can be loaded.
-pub fn load_from_buffer(
-    parent: Handle,
-    path: Option<&[u8]>,
-    file: &[u8],
-) -> Result<Handle, LoadError> {
+pub fn load_from_buffer(parent: Handle, path: Option<&[u8]>, file: &[u8]) -> Result<Handle, LoadError> {
     register(parent, path, Mapped::copy(file)?)
 }
 
@@ -166,12 +162,7 @@ pub fn load_from_buffer(
 ///
 /// # Errors
 /// Why the file is no image that can be loaded, or not in place.
-pub fn load_in_place(
-    parent: Handle,
-    path: Option<&[u8]>,
-    file: Buffer,
-    length: usize,
-) -> Result<Handle, LoadError> {
+pub fn load_in_place(parent: Handle, path: Option<&[u8]>, file: Buffer, length: usize) -> Result<Handle, LoadError> {
     register(parent, path, Mapped::in_place(file, length)?)
 }
 
@@ -263,11 +254,7 @@ fn locate_device(path: &OwnedPath) -> Option<(Handle, *const device_path::Protoc
 ///
 /// # Safety
 /// `options` can be read and written as long as the image is loaded.
-pub unsafe fn set_load_options(
-    handle: Handle,
-    options: *mut c_void,
-    size: u32,
-) -> Result<(), Status> {
+pub unsafe fn set_load_options(handle: Handle, options: *mut c_void, size: u32) -> Result<(), Status> {
     let mut registry = REGISTRY.lock();
     let image = registry.find(handle).ok_or(Status::INVALID_PARAMETER)?;
     let protocol = image.protocol.0.as_ptr();
@@ -301,14 +288,10 @@ pub fn start(handle: Handle) -> Result<Outcome, Status> {
     };
     // SAFETY: the address is the entry point of an image whose instructions have been made
     // visible and executable, and that no one can free while it is running.
-    let entry = unsafe {
-        core::mem::transmute::<*const (), switch::EntryPoint>(ptr::with_exposed_provenance(
-            address(entry),
-        ))
-    };
+    let entry =
+        unsafe { core::mem::transmute::<*const (), switch::EntryPoint>(ptr::with_exposed_provenance(address(entry))) };
     // SAFETY: `entry` as above; `frame` outlives the call.
-    let status =
-        unsafe { switch::enter(handle, services::system_table(), entry, &raw mut frame) };
+    let status = unsafe { switch::enter(handle, services::system_table(), entry, &raw mut frame) };
 
     // An image may leave at a level that it has raised.
     if services::current_tpl() > tpl {

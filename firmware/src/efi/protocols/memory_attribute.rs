@@ -16,11 +16,7 @@ const SUPPORTED: u64 = efi::MEMORY_RP | efi::MEMORY_RO | efi::MEMORY_XP;
 
 /// Makes the protocol instance.
 pub fn create() -> *mut Protocol {
-    Box::leak(Box::new(Protocol {
-        get_memory_attributes,
-        set_memory_attributes,
-        clear_memory_attributes,
-    }))
+    Box::leak(Box::new(Protocol { get_memory_attributes, set_memory_attributes, clear_memory_attributes }))
 }
 
 /// The range, if it is made of pages.
@@ -52,12 +48,7 @@ fn attributes(protection: Protection) -> u64 {
     bits.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit)
 }
 
-fn change(
-    base: PhysicalAddress,
-    length: u64,
-    bits: u64,
-    to: impl Fn(u64, u64) -> u64,
-) -> Result<(), Status> {
+fn change(base: PhysicalAddress, length: u64, bits: u64, to: impl Fn(u64, u64) -> u64) -> Result<(), Status> {
     if bits == 0 || bits & !SUPPORTED != 0 {
         return Err(Status::INVALID_PARAMETER);
     }

@@ -10,14 +10,8 @@ use r_efi::protocols::rng::{ALGORITHM_RAW, Algorithm, Protocol};
 use crate::arch;
 
 /// EFI_RNG_ALGORITHM_ARM_RNDR (UEFI 2.11, 37.5.2).
-const ALGORITHM_ARM_RNDR: Guid = Guid::from_fields(
-    0x43d2_fde3,
-    0x9d4e,
-    0x4d79,
-    0x02,
-    0x96,
-    &[0xa8, 0x9b, 0xca, 0x78, 0x08, 0x41],
-);
+const ALGORITHM_ARM_RNDR: Guid =
+    Guid::from_fields(0x43d2_fde3, 0x9d4e, 0x4d79, 0x02, 0x96, &[0xa8, 0x9b, 0xca, 0x78, 0x08, 0x41]);
 
 /// The default algorithm comes first. RNDR is more than a raw source has to be.
 const ALGORITHMS: [Algorithm; 2] = [ALGORITHM_ARM_RNDR, ALGORITHM_RAW];
@@ -28,11 +22,7 @@ pub fn create() -> Option<*mut Protocol> {
     Some(Box::leak(Box::new(Protocol { get_info, get_rng })))
 }
 
-unsafe extern "efiapi" fn get_info(
-    _this: *mut Protocol,
-    size: *mut usize,
-    list: *mut Algorithm,
-) -> Status {
+unsafe extern "efiapi" fn get_info(_this: *mut Protocol, size: *mut usize, list: *mut Algorithm) -> Status {
     if size.is_null() {
         return Status::INVALID_PARAMETER;
     }

@@ -10,9 +10,7 @@ use core::ptr;
 
 use r_efi::efi::{self, Boolean, Event, Status};
 use r_efi::protocols::simple_text_input::{self, InputKey};
-use r_efi::protocols::simple_text_input_ex::{
-    self as ex, KeyData, KeyNotifyFunction, KeyState, KeyToggleState,
-};
+use r_efi::protocols::simple_text_input_ex::{self as ex, KeyData, KeyNotifyFunction, KeyState, KeyToggleState};
 use spin::Mutex;
 use terminal::{Key, KeyDecoder};
 
@@ -45,8 +43,8 @@ struct Input {
     next_registration: usize,
     /// Calls owed to registered functions.
     due: VecDeque<(KeyNotifyFunction, KeyData)>,
-    /// The timer that looks for registered keys, from the first registration on.
-    timer: Option<EventHandle>,
+    /// Whether a timer looks for registered keys, as from the first registration on.
+    has_timer: bool,
 }
 
 struct Registration {
@@ -54,13 +52,6 @@ struct Registration {
     key: KeyData,
     function: KeyNotifyFunction,
 }
-
-/// An event handle: an opaque value here, never followed.
-#[derive(Clone, Copy)]
-struct EventHandle(Event);
-
-// SAFETY: the value is a name for an event, not dereferenced by this module; there is one thread.
-unsafe impl Send for EventHandle {}
 
 /// No call leaves this module while it is locked.
 static INPUT: Mutex<Input> = Mutex::new(Input {
@@ -70,7 +61,7 @@ static INPUT: Mutex<Input> = Mutex::new(Input {
     registrations: Vec::new(),
     next_registration: 1,
     due: VecDeque::new(),
-    timer: None,
+    has_timer: false,
 });
 
 impl Input {
@@ -124,11 +115,7 @@ pub fn create() -> Result<Protocols, Status> {
     }
     let wait_for_key = wait_event()?;
     let wait_for_key_ex = wait_event()?;
-    let simple = Box::leak(Box::new(simple_text_input::Protocol {
-        reset,
-        read_key_stroke,
-        wait_for_key,
-    }));
+    let simple = Box::leak(Box::new(simple_text_input::Protocol { reset, read_key_stroke, wait_for_key }));
     let extended = Box::leak(Box::new(ex::Protocol {
         reset: reset_ex,
         read_key_stroke_ex,
@@ -210,25 +197,18 @@ fn key_data(key: Key) -> KeyData {
 
 /// Whether a key is the registered one: a shift or toggle state of zero stands for any.
 fn matches(wanted: &KeyData, key: &KeyData) -> bool {
-    let (wanted_shift, wanted_toggle) =
-        (wanted.key_state.key_shift_state, wanted.key_state.key_toggle_state);
+    let (wanted_shift, wanted_toggle) = (wanted.key_state.key_shift_state, wanted.key_state.key_toggle_state);
     wanted.key.scan_code == key.key.scan_code
         && wanted.key.unicode_char == key.key.unicode_char
         && (wanted_shift == 0 || wanted_shift == key.key_state.key_shift_state)
         && (wanted_toggle == 0 || wanted_toggle == key.key_state.key_toggle_state)
 }
 
-unsafe extern "efiapi" fn reset(
-    _this: *mut simple_text_input::Protocol,
-    _extended: Boolean,
-) -> Status {
+unsafe extern "efiapi" fn reset(_this: *mut simple_text_input::Protocol, _extended: Boolean) -> Status {
     discard()
 }
 
-unsafe extern "efiapi" fn read_key_stroke(
-    _this: *mut simple_text_input::Protocol,
-    key: *mut InputKey,
-) -> Status {
+unsafe extern "efiapi" fn read_key_stroke(_this: *mut simple_text_input::Protocol, key: *mut InputKey) -> Status {
     if key.is_null() {
         return Status::INVALID_PARAMETER;
     }
@@ -242,10 +222,7 @@ unsafe extern "efiapi" fn reset_ex(_this: *mut ex::Protocol, _extended: Boolean)
     discard()
 }
 
-unsafe extern "efiapi" fn read_key_stroke_ex(
-    _this: *mut ex::Protocol,
-    data: *mut KeyData,
-) -> Status {
+unsafe extern "efiapi" fn read_key_stroke_ex(_this: *mut ex::Protocol, data: *mut KeyData) -> Status {
     if data.is_null() {
         return Status::INVALID_PARAMETER;
     }
@@ -264,11 +241,7 @@ unsafe extern "efiapi" fn set_state(_this: *mut ex::Protocol, state: *mut KeyTog
     // SAFETY: not null; the caller passes an EFI_KEY_TOGGLE_STATE to read.
     let state = unsafe { state.read() };
     // A terminal has no locks to set, and never sends part of a key.
-    if state & !ex::KEY_STATE_EXPOSED == ex::TOGGLE_STATE_VALID {
-        Status::SUCCESS
-    } else {
-        Status::UNSUPPORTED
-    }
+    if state & !ex::KEY_STATE_EXPOSED == ex::TOGGLE_STATE_VALID { Status::SUCCESS } else { Status::UNSUPPORTED }
 }
 
 unsafe extern "efiapi" fn register_key_notify(
@@ -287,9 +260,7 @@ unsafe extern "efiapi" fn register_key_notify(
     }
     let id = {
         let mut input = INPUT.lock();
-        if input.registrations.len() >= REGISTRATION_LIMIT
-            || input.registrations.try_reserve(1).is_err()
-        {
+        if input.registrations.len() >= REGISTRATION_LIMIT || input.registrations.try_reserve(1).is_err() {
             return Status::OUT_OF_RESOURCES;
         }
         let id = input.next_registration;
@@ -305,19 +276,16 @@ unsafe extern "efiapi" fn register_key_notify(
 
 /// Registered keys are looked for by a timer, which runs only once there are any.
 fn start_timer() -> Result<(), Status> {
-    if INPUT.lock().timer.is_some() {
+    if INPUT.lock().has_timer {
         return Ok(());
     }
     let kind = efi::EVT_TIMER | efi::EVT_NOTIFY_SIGNAL;
     let event = create_event(kind, efi::TPL_CALLBACK, notify_due)?;
-    INPUT.lock().timer = Some(EventHandle(event));
+    INPUT.lock().has_timer = true;
     services::set_timer(event, efi::TIMER_PERIODIC, NOTIFY_PERIOD)
 }
 
-unsafe extern "efiapi" fn unregister_key_notify(
-    _this: *mut ex::Protocol,
-    handle: *mut c_void,
-) -> Status {
+unsafe extern "efiapi" fn unregister_key_notify(_this: *mut ex::Protocol, handle: *mut c_void) -> Status {
     let mut input = INPUT.lock();
     let Some(index) = input.registrations.iter().position(|r| r.id == handle.addr()) else {
         return Status::INVALID_PARAMETER;

@@ -156,11 +156,7 @@ unsafe extern "efiapi" fn clear_screen(_this: *mut Protocol) -> Status {
     on_screen(|screen| screen.clear(&mut sink))
 }
 
-unsafe extern "efiapi" fn set_cursor_position(
-    _this: *mut Protocol,
-    column: usize,
-    row: usize,
-) -> Status {
+unsafe extern "efiapi" fn set_cursor_position(_this: *mut Protocol, column: usize, row: usize) -> Status {
     on_screen(|screen| screen.set_cursor(column, row, &mut sink))
 }
 
