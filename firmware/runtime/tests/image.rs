@@ -6,6 +6,7 @@
 //! image's path is in `RUNTIME_IMAGE`.
 #![cfg(all(target_os = "linux", target_arch = "aarch64"))]
 #![allow(unsafe_code, reason = "calls foreign code and maps memory")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers are the test")]
 
 use std::ffi::c_void;
 use std::mem::{MaybeUninit, transmute};
@@ -183,8 +184,11 @@ fn from_boot_to_virtual_addresses() {
     }
 
     // SAFETY: the header names these entry points.
-    let (initialize, exit_boot_services): (Initialize, ExitBootServices) = unsafe {
-        (transmute(start.add(header.initialize as usize)), transmute(start.add(header.exit_boot_services as usize)))
+    let (initialize, exit_boot_services) = unsafe {
+        (
+            transmute::<*mut u8, Initialize>(start.add(header.initialize as usize)),
+            transmute::<*mut u8, ExitBootServices>(start.add(header.exit_boot_services as usize)),
+        )
     };
     let tables: *mut Tables =
         initialize(&Parameters { rtc_base: CLOCK as u64, conduit: Conduit::None, firmware_revision: 0x1234 });
