@@ -1,8 +1,12 @@
-//! The checks of the initramfs (`tests/init`): what it is told, and what it answers.
+//! The checks of the initramfs (`tests/init`): what it is told, and what it answers. The EFI program
+//! `tests/efi-check` answers in the same form.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+
+/// What the last line of the initramfs and of the EFI program `tests/efi-check` begins with.
+const SUMMARIES: [&str; 2] = ["realmfw-checks: ", "efi-check: "];
 
 /// How the guest ends after its checks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +55,7 @@ impl Checks {
     }
 }
 
-/// The answer of the initramfs.
+/// The answer of a guest.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Verdict {
     /// The checks that held.
@@ -76,7 +80,7 @@ impl Verdict {
                 if let Some((name, value)) = note.split_once(": ") {
                     verdict.notes.push((name.to_owned(), value.to_owned()));
                 }
-            } else if let Some(counts) = line.strip_prefix("realmfw-checks: ") {
+            } else if let Some(counts) = SUMMARIES.iter().find_map(|name| line.strip_prefix(name)) {
                 summary = Some(counts);
             }
         }
@@ -115,6 +119,7 @@ mod tests {
         assert_eq!(verdict.failed, ["b: why"]);
         assert_eq!(verdict.note("MemTotal"), Some("5 kB"));
         assert!(!verdict.all_passed());
+        assert!(Verdict::parse("ok - a\nefi-check: 1 passed, 0 failed\n").unwrap().all_passed());
     }
 
     #[test]

@@ -82,3 +82,8 @@ impl Kernel {
 pub fn edk2() -> PathBuf {
     cache().join("edk2").join("QEMU_EFI.fd")
 }
+
+/// The EFI program that checks boot services from inside.
+pub fn efi_check() -> PathBuf {
+    target().join("aarch64-unknown-uefi/release/efi-check.efi")
+}

@@ -7,7 +7,7 @@ use qemu_tests::{PLAIN, machine, stops_with};
 use vm::workspace::Kernel;
 
 /// What it says when fw_cfg has no kernel.
-pub const NO_KERNEL: &str = "no kernel";
+pub const NO_KERNEL: &str = "no kernel: give one with -kernel";
 
 #[test]
 fn no_kernel() -> Result<()> {
@@ -62,7 +62,7 @@ fn refuses_kernel(kernel: &[u8], messages: &[&str]) -> Result<()> {
 
 #[test]
 fn a_kernel_that_is_none() -> Result<()> {
-    refuses_kernel(&[0x55; 8192], &["kernel"])
+    refuses_kernel(&[0x55; 8192], &["kernel: no arm64 Image"])
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn a_kernel_for_another_machine() -> Result<()> {
 #[test]
 fn a_kernel_that_is_cut_off() -> Result<()> {
     let kernel = scratch::changed(&Kernel::Linux7.image(), |image| image.truncate(1 << 20))?;
-    refuses_kernel(&kernel, &["PE"])
+    refuses_kernel(&kernel, &["kernel: PE"])
 }
 
 #[test]
 fn a_command_line_that_is_too_long() -> Result<()> {
     let machine = PLAIN.machine().append("x".repeat(100_000));
-    stops_with(machine, &["command line"]).map(|_| ())
+    stops_with(machine, &["command line: 100001 bytes are more than"]).map(|_| ())
 }
