@@ -1,0 +1,24 @@
+//! The model RMM: an EL2 program that plays Realm Management Monitor and host for one realm at
+//! EL1 under stock QEMU.
+//!
+//! This library is what of it knows no hardware: the option string, the realm's initial
+//! measurement, the attestation token, the device tree the host hands over, the placement of
+//! memory, syndromes, PSCI. The RSI state machine is in the `rsi` crate. The binary beside it
+//! (`main.rs`) is the EL2 program.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod cbor;
+pub mod dtb;
+pub mod fw_cfg;
+pub mod launch;
+pub mod layout;
+pub mod options;
+pub mod psci;
+pub mod rim;
+pub mod syndrome;
+pub mod token;
+pub mod verify;

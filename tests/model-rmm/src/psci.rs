@@ -1,0 +1,209 @@
+//! PSCI 1.1 as an RMM offers it to a realm (DEN0137 B6; DEN0022).
+
+use alloc::vec::Vec;
+
+/// Function identifiers and results.
+pub mod fid {
+    #![expect(missing_docs, reason = "the names are the specification's")]
+    pub const SMCCC_VERSION: u32 = 0x8000_0000;
+    pub const VERSION: u32 = 0x8400_0000;
+    pub const CPU_SUSPEND32: u32 = 0x8400_0001;
+    pub const CPU_SUSPEND64: u32 = 0xC400_0001;
+    pub const CPU_OFF: u32 = 0x8400_0002;
+    pub const CPU_ON32: u32 = 0x8400_0003;
+    pub const CPU_ON64: u32 = 0xC400_0003;
+    pub const AFFINITY_INFO32: u32 = 0x8400_0004;
+    pub const AFFINITY_INFO64: u32 = 0xC400_0004;
+    pub const SYSTEM_OFF: u32 = 0x8400_0008;
+    pub const SYSTEM_RESET: u32 = 0x8400_0009;
+    pub const FEATURES: u32 = 0x8400_000A;
+}
+
+/// NOT_SUPPORTED.
+pub const NOT_SUPPORTED: i64 = -1;
+const INVALID_PARAMETERS: i64 = -2;
+const ALREADY_ON: i64 = -4;
+const INVALID_ADDRESS: i64 = -9;
+
+/// Name of a PSCI or SMCCC function, if there is one.
+pub fn name(call: u64) -> Option<&'static str> {
+    Some(match u32::try_from(call).ok()? {
+        fid::SMCCC_VERSION => "SMCCC_VERSION",
+        fid::VERSION => "PSCI_VERSION",
+        fid::CPU_SUSPEND32 | fid::CPU_SUSPEND64 => "PSCI_CPU_SUSPEND",
+        fid::CPU_OFF => "PSCI_CPU_OFF",
+        fid::CPU_ON32 | fid::CPU_ON64 => "PSCI_CPU_ON",
+        fid::AFFINITY_INFO32 | fid::AFFINITY_INFO64 => "PSCI_AFFINITY_INFO",
+        fid::SYSTEM_OFF => "PSCI_SYSTEM_OFF",
+        fid::SYSTEM_RESET => "PSCI_SYSTEM_RESET",
+        fid::FEATURES => "PSCI_FEATURES",
+        _ => return None,
+    })
+}
+
+/// What a call asks of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: the result for x0.
+    Return(i64),
+    /// Start the REC at this index; the caller gets SUCCESS.
+    Start {
+        /// Index of the REC.
+        rec: usize,
+        /// Where it starts.
+        entry: u64,
+        /// Its x0.
+        context: u64,
+    },
+    /// Wait for an interrupt, then return SUCCESS.
+    Suspend,
+    /// This REC stops.
+    Off,
+    /// The realm ends.
+    SystemOff,
+    /// The realm ends and asks to be made anew.
+    SystemReset,
+}
+
+/// Which RECs run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recs {
+    on: Vec<bool>,
+}
+
+impl Recs {
+    /// `count` RECs of which the first runs.
+    pub fn new(count: usize) -> Self {
+        Self {
+            on: (0..count).map(|index| index == 0).collect(),
+        }
+    }
+
+    /// Number of RECs that run.
+    pub fn running(&self) -> usize {
+        self.on.iter().filter(|on| **on).count()
+    }
+
+    /// Number of RECs.
+    pub fn count(&self) -> usize {
+        self.on.len()
+    }
+
+    /// Index of the REC with this MPIDR: Aff0 has four bits, the rest counts on
+    /// (DEN0137 A2.3.3).
+    fn index(&self, mpidr: u64) -> Option<usize> {
+        let aff = |shift: u32| mpidr >> shift & 0xff;
+        if aff(0) > 15 || mpidr & !0xff_00ff_ffff != 0 {
+            return None;
+        }
+        let index = aff(0) | aff(8) << 4 | aff(16) << 12 | aff(32) << 20;
+        usize::try_from(index).ok().filter(|index| *index < self.on.len())
+    }
+
+    /// Answers a call of the REC `caller`; none when x0 names no PSCI function the RMM has.
+    pub fn call(
+        &mut self,
+        caller: usize,
+        arguments: [u64; 4],
+        is_protected: impl Fn(u64) -> bool,
+    ) -> Option<Outcome> {
+        let [call, x1, x2, x3] = arguments;
+        let call = u32::try_from(call).ok()?;
+        Some(match call {
+            fid::SMCCC_VERSION => Outcome::Return(0x1_0002),
+            fid::VERSION => Outcome::Return(0x1_0001),
+            fid::CPU_SUSPEND32 | fid::CPU_SUSPEND64 => Outcome::Suspend,
+            fid::CPU_OFF => {
+                if let Some(on) = self.on.get_mut(caller) {
+                    *on = false;
+                }
+                Outcome::Off
+            }
+            fid::CPU_ON32 | fid::CPU_ON64 => self.cpu_on(x1, x2, x3, is_protected),
+            fid::AFFINITY_INFO32 | fid::AFFINITY_INFO64 => match self.index(x1) {
+                Some(index) if x2 == 0 => {
+                    Outcome::Return(if self.on.get(index) == Some(&true) { 0 } else { 1 })
+                }
+                _ => Outcome::Return(INVALID_PARAMETERS),
+            },
+            fid::SYSTEM_OFF => Outcome::SystemOff,
+            fid::SYSTEM_RESET => Outcome::SystemReset,
+            fid::FEATURES => {
+                // PSCI_VERSION is not among what TF-RMM reports, yet DEN0137 requires it.
+                let known = name(x1 & 0xffff_ffff).is_some();
+                Outcome::Return(if known { 0 } else { NOT_SUPPORTED })
+            }
+            _ => return None,
+        })
+    }
+
+    fn cpu_on(
+        &mut self,
+        mpidr: u64,
+        entry: u64,
+        context: u64,
+        is_protected: impl Fn(u64) -> bool,
+    ) -> Outcome {
+        if !is_protected(entry) {
+            return Outcome::Return(INVALID_ADDRESS);
+        }
+        let Some(rec) = self.index(mpidr) else {
+            return Outcome::Return(INVALID_PARAMETERS);
+        };
+        match self.on.get_mut(rec) {
+            Some(on @ false) => *on = true,
+            _ => return Outcome::Return(ALREADY_ON),
+        }
+        Outcome::Start {
+            rec,
+            entry,
+            context,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(recs: &mut Recs, arguments: [u64; 4]) -> Option<Outcome> {
+        recs.call(0, arguments, |ipa| ipa < 1 << 32)
+    }
+
+    #[test]
+    fn starts_each_rec_once() {
+        let mut recs = Recs::new(2);
+        let on = u64::from(fid::CPU_ON64);
+        let entry = 0x4000_0000;
+        assert_eq!(call(&mut recs, [on, 2, entry, 7]), Some(Outcome::Return(-2)));
+        assert_eq!(call(&mut recs, [on, 16, entry, 7]), Some(Outcome::Return(-2)));
+        assert_eq!(call(&mut recs, [on, 1, 1 << 32, 7]), Some(Outcome::Return(-9)));
+        assert_eq!(call(&mut recs, [on, 0, entry, 7]), Some(Outcome::Return(-4)));
+        let info = [u64::from(fid::AFFINITY_INFO64), 1, 0, 0];
+        assert_eq!(call(&mut recs, info), Some(Outcome::Return(1)));
+        let started = Outcome::Start { rec: 1, entry, context: 7 };
+        assert_eq!(call(&mut recs, [on, 1, entry, 7]), Some(started));
+        assert_eq!(call(&mut recs, [on, 1, entry, 7]), Some(Outcome::Return(-4)));
+        assert_eq!(call(&mut recs, info), Some(Outcome::Return(0)));
+        assert_eq!(recs.running(), 2);
+        recs.call(1, [u64::from(fid::CPU_OFF), 0, 0, 0], |_| true);
+        assert_eq!(recs.running(), 1);
+        assert_eq!(call(&mut recs, info), Some(Outcome::Return(1)));
+    }
+
+    #[test]
+    fn offers_what_an_rmm_offers() {
+        let mut recs = Recs::new(1);
+        let features = u64::from(fid::FEATURES);
+        for known in [fid::CPU_ON64, fid::SYSTEM_RESET, fid::SMCCC_VERSION] {
+            let answer = call(&mut recs, [features, u64::from(known), 0, 0]);
+            assert_eq!(answer, Some(Outcome::Return(0)));
+        }
+        // SYSTEM_RESET2, MEM_PROTECT, SMCCC_ARCH_FEATURES, TRNG_VERSION.
+        for unknown in [0xC400_0012_u64, 0x8400_0013, 0x8000_0001, 0x8400_0050] {
+            let answer = call(&mut recs, [features, unknown, 0, 0]);
+            assert_eq!(answer, Some(Outcome::Return(-1)));
+            assert_eq!(call(&mut recs, [unknown, 0, 0, 0]), None);
+        }
+    }
+}
