@@ -68,11 +68,6 @@ impl HandleDatabase {
             .map_err(|_| HandleError::OutOfResources)
     }
 
-    /// Whether the registration exists.
-    pub fn is_registered(&self, registration: Registration) -> bool {
-        self.registrations.get(registration.0).is_some()
-    }
-
     /// The oldest interface that is new to a registration. It stays so until [`Self::advance`].
     pub fn next_new(&self, registration: Registration) -> Option<(Handle, *mut c_void)> {
         let (handle, installed) = self.oldest_new(registration)?;
