@@ -10,8 +10,6 @@
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
-mod mem;
-#[cfg(target_os = "none")]
 mod vectors;
 
 /// Bytes of the early page-table area that the entry code has used: one table for each of the four levels.

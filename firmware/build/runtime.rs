@@ -25,7 +25,7 @@ const FORBIDDEN_SYMBOLS: [&str; 4] = ["panic", "begin_unwind", "4core3fmt", "unw
 /// Builds the image, checks it and writes it where the firmware includes it from.
 pub fn build() -> Result<(), Box<dyn Error>> {
     let firmware = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    for watched in ["runtime", "runtime-abi", "../linker/runtime.ld", "../Cargo.toml", "../Cargo.lock"] {
+    for watched in ["runtime", "runtime-abi", "memory-functions", "../linker/runtime.ld", "../Cargo.toml", "../Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", firmware.join(watched).display());
     }
     let out = PathBuf::from(variable("OUT_DIR")?);
@@ -50,7 +50,7 @@ fn compile(firmware: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         .args(["build", "--quiet", "--locked", "--release", "--bin", PACKAGE])
         .args(["--package", PACKAGE, "--target", TARGET, "--target-dir"])
         .arg(target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Crelocation-model=pie");
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Crelocation-model=pie\u{1f}-Ctarget-feature=+reserve-x18");
     let is_profile = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_"));
     let profile = env::vars_os().map(|(name, _)| name).filter(is_profile);
     for name in profile.chain(["RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"].map(OsString::from)) {

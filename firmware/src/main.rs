@@ -1,2 +1,103 @@
-//! placeholder
-fn main() {}
+//! realmfw: UEFI guest firmware for Arm CCA realms and plain virtual machines.
+//!
+//! The boot reads top to bottom in [`boot`]. Modules import downwards only:
+//! `boot` -> `efi` -> `devices` -> `memory` -> `arch`.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod arch;
+mod boot;
+mod devices;
+mod efi;
+mod fault;
+mod log;
+mod memory;
+
+use core::convert::Infallible;
+
+use memory_functions as _;
+use boot_asm::StartInfo;
+use formats::machine::Machine;
+
+use crate::arch::psci;
+use crate::boot::Error;
+use crate::devices::fw_cfg::FwCfg;
+use crate::devices::{console, device_tree};
+use crate::log::Level;
+
+/// The fw_cfg file that sets the log level: `-fw_cfg name=opt/org.realmfw/log,string=debug`.
+const LOG_LEVEL_FILE: &str = "opt/org.realmfw/log";
+
+/// What boot-asm calls: MMU on, only the image mapped, on the stack.
+///
+/// # Safety
+/// Called once, by boot-asm.
+#[expect(unsafe_code, reason = "the symbol that assembly calls")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realmfw_main(start: &StartInfo) -> ! {
+    // SAFETY: the first call there is, and the only one.
+    unsafe { memory::start() };
+    let Err(error) = boot(start);
+    console::start_last_resort();
+    log::error!("{error}");
+    psci::system_off()
+}
+
+/// The way from reset to the operating system.
+#[expect(unsafe_code, reason = "gives RAM to UEFI for good")]
+fn boot(start: &StartInfo) -> Result<Infallible, Error> {
+    let tree = device_tree::read(start.x0)?;
+    let machine = Machine::from_device_tree(&tree)?;
+    if let Some(conduit) = machine.psci {
+        psci::set_conduit(conduit);
+    }
+
+    let layout = memory::divide(&machine)?;
+    memory::map_ram(&layout)?;
+
+    if let Some(port) = &machine.console {
+        console::start(port)?;
+    }
+    banner(&machine);
+    let mut fw_cfg = machine.fw_cfg.as_ref().map(FwCfg::new).transpose()?;
+    if let Some(fw_cfg) = &mut fw_cfg {
+        set_log_level(fw_cfg)?;
+    }
+
+    // SAFETY: the only call, and RAM is mapped.
+    unsafe { efi::start(&machine, &layout)? };
+    boot::direct_kernel(&mut fw_cfg, &tree)
+}
+
+fn banner(machine: &Machine) {
+    let memory: u64 = machine.memory.iter().map(|ram| ram.size()).sum();
+    log::raw(format_args!(
+        "realmfw {}: EL{}, {} CPUs, {} MiB\r\n",
+        env!("CARGO_PKG_VERSION"),
+        arch::exception_level(),
+        machine.cpus.len(),
+        memory >> 20,
+    ));
+}
+
+/// Says more or less, as the machine's owner asks.
+fn set_log_level(fw_cfg: &mut FwCfg) -> Result<(), Error> {
+    let directory = fw_cfg.directory()?;
+    let Some(file) = directory.find(LOG_LEVEL_FILE) else { return Ok(()) };
+    // The longest name has five letters; what is longer is no level.
+    let mut name = [0; 8];
+    let level = match name.get_mut(..file.size as usize) {
+        Some(name) => {
+            fw_cfg.read(file.key, name)?;
+            core::str::from_utf8(name).ok().and_then(Level::from_name)
+        }
+        None => None,
+    };
+    match level {
+        Some(level) => log::set_level(level),
+        None => log::warn!("{LOG_LEVEL_FILE} is none of error, warn, info, debug"),
+    }
+    Ok(())
+}

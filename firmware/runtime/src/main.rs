@@ -6,6 +6,9 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+use memory_functions as _;
+
+#[cfg(target_os = "none")]
 mod header;
 #[cfg(target_os = "none")]
 mod psci;

@@ -55,7 +55,7 @@ pub enum Error {
     FwCfg(#[from] fw_cfg::Error),
     /// UEFI could not be started.
     #[error("UEFI services: {0}")]
-    Efi(Status),
+    Efi(#[from] crate::efi::Error),
     /// The machine has no way to give a kernel.
     #[error("no kernel: the machine has no fw_cfg device")]
     NoFwCfg,

@@ -7,23 +7,16 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{Ordering, fence};
 
 use alloc::vec::Vec;
-use formats::fw_cfg::{self, DirectoryEntry, DmaAccess};
+use formats::fw_cfg::{self, Directory, DmaAccess, dma_control, feature, key, register};
 use thiserror::Error;
 
 use crate::arch::mmio::Mmio;
 use crate::memory;
 
-const DATA: u64 = 0;
-const SELECTOR: u64 = 8;
-const DMA: u64 = 16;
-
 /// The largest single DMA transfer: the length has 32 bits.
 const MAX_TRANSFER: usize = 1 << 30;
 /// How often the device is asked whether a transfer is done. QEMU is done before the write returns.
 const MAX_POLLS: u32 = 1 << 24;
-/// The directory's entries are read at most so often; QEMU has at most 128 slots.
-const MAX_DIRECTORY: usize = 64 * 1024;
-
 /// Why an item cannot be read.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Error {
@@ -40,11 +33,8 @@ pub enum Error {
     #[error("DMA transfer never ended")]
     Timeout,
     /// The file directory makes no sense.
-    #[error("file directory: {0}")]
+    #[error("{0}")]
     Directory(#[from] fw_cfg::Error),
-    /// The file directory is longer than any.
-    #[error("file directory of {0} entries")]
-    DirectoryTooLong(u32),
 }
 
 /// The device.
@@ -63,11 +53,11 @@ impl FwCfg {
         let registers = memory::map_device(machine.region.base(), machine.region.size())?;
         let mut device = Self { registers, dma: false };
         let mut signature = [0; 4];
-        device.read(fw_cfg::SIGNATURE, &mut signature)?;
-        if signature != fw_cfg::SIGNATURE_VALUE {
+        device.read(key::SIGNATURE, &mut signature)?;
+        if signature != fw_cfg::SIGNATURE {
             return Err(Error::Signature);
         }
-        device.dma = device.read_u32(fw_cfg::ID)? & fw_cfg::ID_DMA != 0;
+        device.dma = device.read_u32(key::ID)? & feature::DMA != 0;
         Ok(device)
     }
 
@@ -87,13 +77,13 @@ impl FwCfg {
                 self.transfer(select.take(), chunk)?;
             }
         } else {
-            self.registers.write16(SELECTOR, key.to_be());
+            self.registers.write16(register::SELECTOR, key.to_be());
             let mut words = buffer.chunks_exact_mut(8);
             for word in &mut words {
-                word.copy_from_slice(&self.registers.read64(DATA).to_ne_bytes());
+                word.copy_from_slice(&self.registers.read64(register::DATA).to_ne_bytes());
             }
             for byte in words.into_remainder() {
-                *byte = self.registers.read8(DATA);
+                *byte = self.registers.read8(register::DATA);
             }
         }
         Ok(())
@@ -109,34 +99,32 @@ impl FwCfg {
         Ok(u32::from_le_bytes(bytes))
     }
 
-    /// Finds the file `name` in the directory.
+    /// Reads the file directory.
     ///
     /// # Errors
-    /// [`Error::Directory`], [`Error::DirectoryTooLong`], or as [`Self::read`].
-    pub fn find(&mut self, name: &str) -> Result<Option<DirectoryEntry>, Error> {
-        let mut count = [0; 4];
-        self.read(fw_cfg::FILE_DIR, &mut count)?;
-        let count = u32::from_be_bytes(count);
-        let size = fw_cfg::directory_size(count).filter(|size| *size <= MAX_DIRECTORY);
-        let mut bytes: Vec<u8> = alloc::vec![0; size.ok_or(Error::DirectoryTooLong(count))?];
-        self.read(fw_cfg::FILE_DIR, &mut bytes)?;
-        Ok(fw_cfg::Directory::parse(&bytes)?.find(name))
+    /// [`Error::Directory`], or as [`Self::read`].
+    pub fn directory(&mut self) -> Result<Directory, Error> {
+        let mut count = [0; Directory::COUNT_LEN];
+        self.read(key::FILE_DIR, &mut count)?;
+        let mut bytes: Vec<u8> = alloc::vec![0; Directory::len_from_count(count)?];
+        self.read(key::FILE_DIR, &mut bytes)?;
+        Ok(Directory::parse(&bytes)?)
     }
 
     fn transfer(&mut self, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
         let address = buffer.as_mut_ptr().expose_provenance() as u64;
         let length = u32::try_from(buffer.len()).map_err(|_| Error::Dma)?;
-        let access = UnsafeCell::new(DmaAccess::read(select, address, length));
+        let access = UnsafeCell::new(DmaAccess::read(select, length, address));
         // The device must find the descriptor in memory, and the CPU the data that the device wrote.
         fence(Ordering::SeqCst);
         aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
         let descriptor = access.get().expose_provenance() as u64;
-        self.registers.write64(DMA, descriptor.to_be());
+        self.registers.write64(register::DMA, descriptor.to_be());
         for _ in 0..MAX_POLLS {
             aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
             // SAFETY: the cell is alive and aligned; the device may write it at any time, hence the volatile read.
-            let control = unsafe { access.get().read_volatile() }.control();
-            if control & fw_cfg::DMA_CONTROL_ERROR != 0 {
+            let control = unsafe { access.get().read_volatile() }.control.get();
+            if control & dma_control::ERROR != 0 {
                 return Err(Error::Dma);
             }
             if control == 0 {

@@ -1,8 +1,10 @@
-//! UEFI: the boot services, the protocols and the images behind one [`init`].
+//! UEFI: the boot services, the protocols and the images behind one [`start`].
 
 pub mod boot_services;
 pub mod image;
 pub mod protocols;
+mod runtime;
 pub mod services;
+mod start;
 
-pub use boot_services::{EfiParameters, init};
+pub use start::{Error, start};

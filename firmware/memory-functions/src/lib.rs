@@ -1,10 +1,14 @@
 //! `memcpy` and its kin for private, normal memory.
 //!
 //! Those that the compiler brings move eight bytes at a time; blobs of tens of megabytes are worth more. They
-//! must not be used on shared memory or MMIO, where a realm needs plain single accesses.
+//! must not be used on shared memory or MMIO, where a realm needs plain single accesses. And the compiler's were
+//! built without regard to x18, which UEFI code on AArch64 leaves alone (UEFI 2.10, 2.3.6.4).
+#![no_std]
 
+#[cfg(target_os = "none")]
 use core::arch::global_asm;
 
+#[cfg(target_os = "none")]
 global_asm!(
     ".pushsection .text.mem, \"ax\"",
     ".global memcpy",
