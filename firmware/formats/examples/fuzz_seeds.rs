@@ -13,10 +13,15 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let directory = Path::new(&directory);
-    let result = write(directory, "device_tree", support::machines::all())
-        .and_then(|()| write(directory, "pe", support::image::all()))
-        .and_then(|()| write(directory, "device_path", support::device_paths()))
-        .and_then(|()| write(directory, "fw_cfg", vec![support::fw_cfg_directory()]));
+    let kernel = support::image::arm64_header(0, 0x4_0000, 0xa);
+    let targets = [
+        ("device_tree", support::machines::all()),
+        ("pe", support::image::all()),
+        ("device_path", support::device_paths()),
+        ("fw_cfg", vec![support::fw_cfg_directory()]),
+        ("kernel_and_strings", vec![kernel, b"a\0b\0\0\0".to_vec()]),
+    ];
+    let result = targets.into_iter().try_for_each(|(target, seeds)| write(directory, target, seeds));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

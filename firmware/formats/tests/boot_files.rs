@@ -5,6 +5,7 @@ mod support;
 
 use formats::arm64_image::{self, Header, PageSize};
 use formats::fw_cfg::{self, Directory, DmaAccess, Error, key};
+use support::image::arm64_header;
 use support::{fw_cfg_directory, fw_cfg_file};
 use zerocopy::IntoBytes;
 
@@ -58,23 +59,15 @@ fn dma_structures_are_big_endian() {
     assert_eq!(fw_cfg::DMA_SIGNATURE.to_be_bytes(), *b"QEMU CFG");
 }
 
-/// A kernel's header: text_offset, image_size, flags.
-fn kernel(text_offset: u64, image_size: u64, flags: u64) -> Vec<u8> {
-    let mut header = b"MZ\x40\xfa\0\0\0\x14".to_vec();
-    header.extend([text_offset, image_size, flags, 0, 0, 0].map(u64::to_le_bytes).concat());
-    header.extend(b"ARM\x64\x40\0\0\0");
-    header
-}
-
 #[test]
 fn kernel_headers() {
-    let header = Header::parse(&kernel(0x8_0000, 0x200_0000, 0xa)).unwrap();
+    let header = Header::parse(&arm64_header(0x8_0000, 0x200_0000, 0xa)).unwrap();
     assert_eq!(header.code0, 0xfa40_5a4d);
     assert_eq!(header.text_offset, 0x8_0000);
     assert_eq!(header.image_size, 0x200_0000);
     assert_eq!(header.page_size, PageSize::Size4K);
     assert!(header.place_anywhere);
-    let header = Header::parse(&kernel(0, 64, 6)).unwrap();
+    let header = Header::parse(&arm64_header(0, 64, 6)).unwrap();
     assert_eq!(header.page_size, PageSize::Size64K);
     assert!(!header.place_anywhere);
 }
@@ -83,12 +76,12 @@ fn kernel_headers() {
 fn kernel_headers_are_checked() {
     use arm64_image::Error;
     let error = |file: &[u8]| Header::parse(file).unwrap_err();
-    assert_eq!(error(&kernel(0, 64, 0)[..63]), Error::Truncated);
+    assert_eq!(error(&arm64_header(0, 64, 0)[..63]), Error::Truncated);
     assert_eq!(error(&[0; 64]), Error::NoMagic);
-    assert_eq!(error(&kernel(0, 0, 0)), Error::ImageSize);
-    assert_eq!(error(&kernel(0, u64::MAX, 0)), Error::ImageSize);
-    assert_eq!(error(&kernel(0x20_0000, 64, 0)), Error::TextOffset);
-    assert_eq!(error(&kernel(0, 64, 1)), Error::BigEndian);
+    assert_eq!(error(&arm64_header(0, 0, 0)), Error::ImageSize);
+    assert_eq!(error(&arm64_header(0, u64::MAX, 0)), Error::ImageSize);
+    assert_eq!(error(&arm64_header(0x20_0000, 64, 0)), Error::TextOffset);
+    assert_eq!(error(&arm64_header(0, 64, 1)), Error::BigEndian);
     assert_eq!(error(b"\x1f\x8b\x08"), Error::Compressed("gzip"));
     assert_eq!(error(&[&b"\x28\xb5\x2f\xfd"[..], &[0; 64]].concat()), Error::Compressed("zstd"));
 }

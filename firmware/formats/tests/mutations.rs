@@ -67,11 +67,6 @@ fn fw_cfg_directories() {
 
 #[test]
 fn kernels() {
-    let mut kernel = image::kernel().build();
-    kernel.truncate(0x80);
-    kernel[8..16].fill(0);
-    kernel[16..24].copy_from_slice(&0x4_0000u64.to_le_bytes());
-    kernel[24..32].copy_from_slice(&0xau64.to_le_bytes());
-    kernel[56..60].copy_from_slice(b"ARM\x64");
+    let kernel = image::arm64_header(0, 0x4_0000, 0xa);
     run(&[kernel], exercise::kernel_and_strings);
 }

@@ -192,6 +192,14 @@ pub fn kernel() -> ImageBuilder {
     }
 }
 
+/// The header of an arm64 kernel Image.
+pub fn arm64_header(text_offset: u64, image_size: u64, flags: u64) -> Vec<u8> {
+    let mut header = b"MZ\x40\xfa\0\0\0\x14".to_vec();
+    header.extend([text_offset, image_size, flags, 0, 0, 0].map(u64::to_le_bytes).concat());
+    header.extend(b"ARM\x64\x40\0\0\0");
+    header
+}
+
 /// Smaller than [`kernel`], for fuzzers and Miri: sections not aligned to pages.
 pub fn packed() -> ImageBuilder {
     let mut image = application();

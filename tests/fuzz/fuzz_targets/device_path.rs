@@ -1,0 +1,9 @@
+//! EFI device paths: walk, append, prefix.
+#![no_main]
+
+#[path = "../../../firmware/formats/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    support::exercise::device_path(data);
+});

@@ -1,0 +1,9 @@
+//! Device trees: header, copy, machine, edits.
+#![no_main]
+
+#[path = "../../../firmware/formats/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    support::exercise::device_tree(data);
+});
