@@ -95,11 +95,7 @@ pub unsafe extern "efiapi" fn get_memory_map(
 }
 
 /// `AllocatePool()`.
-pub unsafe extern "efiapi" fn allocate_pool(
-    memory_type: MemoryType,
-    size: usize,
-    buffer: *mut *mut c_void,
-) -> Status {
+pub unsafe extern "efiapi" fn allocate_pool(memory_type: MemoryType, size: usize, buffer: *mut *mut c_void) -> Status {
     if buffer.is_null() {
         return Status::INVALID_PARAMETER;
     }

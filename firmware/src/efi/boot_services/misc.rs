@@ -48,7 +48,7 @@ pub unsafe extern "efiapi" fn set_watchdog_timer(
     _data_size: usize,
     _data: *mut Char16,
 ) -> Status {
-    status(time::set_client_watchdog(seconds as u64, code))
+    status(time::set_watchdog(seconds as u64, code))
 }
 
 /// `CalculateCrc32()`.

@@ -90,11 +90,8 @@ pub unsafe extern "efiapi" fn open_protocol(
     if interface.is_null() && !is_test {
         return Status::INVALID_PARAMETER;
     }
-    let request = OpenRequest {
-        agent: optional_handle_from(agent),
-        controller: optional_handle_from(controller),
-        attributes,
-    };
+    let request =
+        OpenRequest { agent: optional_handle_from(agent), controller: optional_handle_from(controller), attributes };
     let (status, found) = match rules::open_protocol(handle, &protocol, request) {
         Ok(found) => (Status::SUCCESS, Some(found)),
         // A driver that has the protocol already gets the interface; one that is missing reads as null.

@@ -75,12 +75,7 @@ pub fn install_configuration_table(guid: &Guid, table: *mut c_void) -> Result<()
 }
 
 /// Does the change within the first `count` entries and returns how many there are then.
-fn edit(
-    entries: &mut [ConfigurationTable],
-    count: usize,
-    guid: &Guid,
-    table: *mut c_void,
-) -> Result<usize, Status> {
+fn edit(entries: &mut [ConfigurationTable], count: usize, guid: &Guid, table: *mut c_void) -> Result<usize, Status> {
     let found = entries.iter().take(count).position(|entry| entry.vendor_guid == *guid);
     match found {
         Some(at) if table.is_null() => {

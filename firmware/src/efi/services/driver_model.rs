@@ -71,8 +71,8 @@ unsafe fn connect_tree(
         }
     }
     // SAFETY: passed on. An end node asks for no child, so it needs no driver.
-    let ends = unsafe { super::device_path::bytes(remaining) }
-        .is_some_and(|path| path.len() == size_of::<device_path::End>());
+    let ends =
+        unsafe { super::device_path::bytes(remaining) }.is_some_and(|path| path.len() == size_of::<device_path::End>());
     if ends { Ok(()) } else { result }
 }
 
@@ -235,11 +235,7 @@ fn enumerate(next: impl Fn(*mut Handle) -> Status) -> Result<Vec<Handle>, Status
 /// # Errors
 /// `INVALID_PARAMETER` when a handle is none, or the driver has no driver binding; `DEVICE_ERROR` when drivers were asked
 /// to stop and none did.
-pub fn disconnect_controller(
-    controller: Handle,
-    driver: Option<Handle>,
-    child: Option<Handle>,
-) -> Result<(), Status> {
+pub fn disconnect_controller(controller: Handle, driver: Option<Handle>, child: Option<Handle>) -> Result<(), Status> {
     let given = [Some(controller), driver, child];
     if given.into_iter().flatten().any(|handle| !is_handle(handle)) {
         return Err(Status::INVALID_PARAMETER);
@@ -253,9 +249,8 @@ pub fn disconnect_controller(
             continue;
         }
         let driver = Driver::on(handle).map_err(|_| Status::INVALID_PARAMETER)?;
-        let children = with_core(|core| {
-            core.handles.children_of(handle_from(controller), optional_handle_from(handle))
-        });
+        let children =
+            with_core(|core| core.handles.children_of(handle_from(controller), optional_handle_from(handle)));
         let mut children = raw(&children.map_err(ToStatus::status)?)?;
         let count = children.len();
         if let Some(child) = child {

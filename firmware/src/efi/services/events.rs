@@ -33,16 +33,14 @@ pub unsafe fn create_event(
     let notify = notify.map(|function| Notify { function, context });
     with_core(|core| {
         // The runtime services image has room for so many notifications of this group, and no memory to grow.
-        let for_address_change = kind == efi::EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE
-            || group == Some(&efi::EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE);
+        let for_address_change =
+            kind == efi::EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE || group == Some(&efi::EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE);
         let members = core.events.members(&efi::EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE).count();
         if for_address_change && members >= ADDRESS_CHANGE_CAPACITY {
             return Err(Status::OUT_OF_RESOURCES);
         }
-        let event = core
-            .events
-            .create(EventSpec { kind, tpl, notify, group: group.copied() })
-            .map_err(ToStatus::status)?;
+        let event =
+            core.events.create(EventSpec { kind, tpl, notify, group: group.copied() }).map_err(ToStatus::status)?;
         Ok(event_to_raw(event))
     })
 }

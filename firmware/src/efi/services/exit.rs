@@ -9,12 +9,7 @@ use uefi_core::events::EventTable;
 
 use super::events;
 use super::protocols::is_handle;
-use super::state::{Notify, event_to_raw, with_core, with_core_if_any};
-
-/// Whether `ExitBootServices()` has succeeded.
-pub fn exited() -> bool {
-    with_core_if_any(|core| core.exited).unwrap_or(false)
-}
+use super::state::{Notify, event_to_raw, with_core};
 
 /// Ends boot services.
 ///

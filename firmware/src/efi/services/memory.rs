@@ -52,8 +52,7 @@ pub fn free_pages(start: PhysicalAddress, pages: u64) -> Result<(), Status> {
 /// As `AllocatePool()` (UEFI 2.10, section 7.2.4).
 pub fn allocate_pool(memory_type: MemoryType, size: usize) -> Result<NonNull<u8>, Status> {
     let size = u64::try_from(size).map_err(|_| Status::OUT_OF_RESOURCES)?;
-    let allocation =
-        change(|core| core.pool.allocate(&mut core.memory, memory_type, size).map_err(ToStatus::status))?;
+    let allocation = change(|core| core.pool.allocate(&mut core.memory, memory_type, size).map_err(ToStatus::status))?;
     if let Some(claimed) = &allocation.claimed
         && let Err(status) = open_for(memory_type, claimed)
     {
@@ -109,8 +108,7 @@ fn change<T>(work: impl FnOnce(&mut Core) -> T) -> T {
 fn open_for(memory_type: MemoryType, range: &Range<u64>) -> Result<(), Status> {
     match memory_type {
         efi::LOADER_CODE | efi::BOOT_SERVICES_CODE | efi::RUNTIME_SERVICES_CODE => {
-            crate::memory::set_attributes(range.clone(), Access::ReadWriteExecute)
-                .map_err(|_| Status::OUT_OF_RESOURCES)
+            crate::memory::set_attributes(range.clone(), Access::ReadWriteExecute).map_err(|_| Status::OUT_OF_RESOURCES)
         }
         _ => Ok(()),
     }

@@ -18,14 +18,10 @@ mod status;
 pub(super) mod time;
 
 pub use configuration::{Console, install_configuration_table, set_console, system_table};
-pub use driver_model::connect_controller;
 pub use events::{
-    close_event, create_event, current_tpl, poll, raise_tpl, restore_tpl, set_timer, signal_event, signal_group,
+    close_event, create_event, current_tpl, raise_tpl, restore_tpl, set_timer, signal_event, signal_group,
 };
-pub use exit::exited;
-pub use locate::{locate_device_path, locate_handles, locate_protocol};
+pub use locate::locate_device_path;
 pub use memory::{allocate_pages, allocate_pool, free_pages, free_pool};
-pub use protocols::{close_protocols_of_agent, install_protocol, interface, is_handle, uninstall_protocol};
-pub use time::set_watchdog;
+pub use protocols::{close_protocols_of_agent, install_protocol, interface, uninstall_protocol};
 pub use uefi_core::memory_map::Placement;
-

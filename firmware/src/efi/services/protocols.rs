@@ -29,8 +29,7 @@ pub fn install_protocol(handle: Option<Handle>, protocol: &Guid, interface: *mut
 /// Likewise.
 pub fn install_quietly(handle: Option<Handle>, protocol: &Guid, interface: *mut c_void) -> Result<Handle, Status> {
     with_core(|core| {
-        let handle =
-            core.handles.install(handle.map(handle_from), protocol, interface).map_err(ToStatus::status)?;
+        let handle = core.handles.install(handle.map(handle_from), protocol, interface).map_err(ToStatus::status)?;
         signal_listeners(core, protocol);
         Ok(handle_to_raw(handle))
     })
@@ -49,12 +48,7 @@ pub fn uninstall_protocol(handle: Handle, protocol: &Guid, interface: *mut c_voi
 ///
 /// # Errors
 /// As `ReinstallProtocolInterface()` (UEFI 2.10, section 7.3.4).
-pub fn reinstall_protocol(
-    handle: Handle,
-    protocol: &Guid,
-    old: *mut c_void,
-    new: *mut c_void,
-) -> Result<(), Status> {
+pub fn reinstall_protocol(handle: Handle, protocol: &Guid, old: *mut c_void, new: *mut c_void) -> Result<(), Status> {
     remove(handle, |core| core.handles.reinstall(handle_from(handle), protocol, old, new))?;
     with_core(|core| signal_listeners(core, protocol));
     events::dispatch();
@@ -105,10 +99,7 @@ pub fn close_protocols_of_agent(agent: Handle) {
 
 /// Repeats `request` until it is done, disconnecting the drivers that stand in the way; connects them again when one
 /// of them stays.
-fn remove(
-    handle: Handle,
-    request: impl Fn(&mut Core) -> Result<Removal, HandleError>,
-) -> Result<(), Status> {
+fn remove(handle: Handle, request: impl Fn(&mut Core) -> Result<Removal, HandleError>) -> Result<(), Status> {
     let mut asked = None;
     let mut disconnected = false;
     let status = loop {
