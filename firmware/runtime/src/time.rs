@@ -150,8 +150,10 @@ mod tests {
 
     #[test]
     fn every_day_follows_the_one_before() {
+        // Miri is slow, and ten years have two leap days.
+        let last = if cfg!(miri) { 3_653 } else { u32::MAX / 86_400 };
         let (mut year, mut month, mut day) = (1970, 1, 1);
-        for number in 0..u32::MAX / 86_400 {
+        for number in 0..last {
             let noon = number.saturating_mul(86_400).saturating_add(43_200);
             let time = from_clock(noon, UTC);
             assert_eq!(fields(&time), (year, month, day, 12, 0, 0));
@@ -164,7 +166,7 @@ mod tests {
                 (month, year) = (1, year + 1);
             }
         }
-        assert_eq!((year, month), (2106, 2));
+        assert_eq!((year, month, day), if cfg!(miri) { (1980, 1, 2) } else { (2106, 2, 7) });
     }
 
     #[test]
