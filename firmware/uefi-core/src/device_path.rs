@@ -82,6 +82,13 @@ mod tests {
     }
 
     #[test]
+    fn a_node_is_at_least_its_header() {
+        assert_eq!(NodeHeader::parse([1, 1, 0, 0]), None);
+        assert_eq!(NodeHeader::parse([1, 1, 3, 0]), None);
+        assert_eq!(NodeHeader::parse([1, 1, 4, 1]).map(|node| node.length()), Some(260));
+    }
+
+    #[test]
     fn only_the_entire_end_ends_the_path() {
         let end = NodeHeader::parse(END).unwrap();
         assert!(end.ends_path() && end.ends_instance());

@@ -350,9 +350,7 @@ impl<N: Copy> EventTable<N> {
 
 /// Makes an event signalled, and queues its notification when it is one for signals.
 fn mark<N>(entry: &mut Entry<N>, order: &mut u64, pending: &mut u32) {
-    if core::mem::replace(&mut entry.signalled, true) {
-        return;
-    }
+    entry.signalled = true;
     if entry.has(EVT_NOTIFY_SIGNAL) {
         queue(entry, order, pending);
     }

@@ -261,6 +261,16 @@ fn claims_need_free_memory() {
 }
 
 #[test]
+fn a_range_with_a_hole_is_no_memory() {
+    let mut map = map();
+    map.add_ram(BASE + 17 * MIB..BASE + 18 * MIB).unwrap();
+    assert_eq!(at(&mut map, LOADER_DATA, BASE + 15 * MIB, 3 * 256), Err(MapError::NotFound));
+    let claimed = map.claim(LOADER_DATA, BASE + 15 * MIB..BASE + 18 * MIB);
+    assert_eq!(claimed, Err(MapError::NotFound));
+    assert_eq!(map.pages_of(LOADER_DATA), 0);
+}
+
+#[test]
 fn page_zero_is_not_handed_out_unless_asked_for() {
     let mut map = MemoryMap::new();
     map.add_ram(0..0x2000).unwrap();
