@@ -59,9 +59,10 @@ fn jump(address: u64, x0: u64) -> Vec<u8> {
     code.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// The device tree that QEMU makes for a machine.
+/// The device tree that QEMU makes for a machine with firmware.
 pub fn device_tree(machine: &str, memory_mib: u64, scratch: &Scratch) -> Result<Vec<u8>> {
     let path = scratch.path("machine.dtb");
+    let rom = empty_rom(scratch)?.display().to_string();
     run_qemu(&[
         "-machine",
         &format!("{machine},dumpdtb={}", path.display()),
@@ -71,6 +72,8 @@ pub fn device_tree(machine: &str, memory_mib: u64, scratch: &Scratch) -> Result<
         &format!("{memory_mib}M"),
         "-display",
         "none",
+        "-bios",
+        &rom,
     ])?;
     let mut tree = std::fs::read(path)?;
     // QEMU leaves room behind the tree; totalsize (at 4, big-endian) covers it.
