@@ -1,0 +1,80 @@
+//! An EFI program that walks boot services, runtime services and protocols, with what they must
+//! do and what they must refuse, and prints a line for each: `ok - name`, `not ok - name: why` or
+//! `skip - name: why`, and in the end `efi-check: N passed, N failed`.
+//!
+//! It is started as a kernel (`-kernel efi-check.efi`). Its command line chooses:
+//! `only=<group>` one group of checks; `fuzz=<calls>` and `seed=<number>` how many random calls
+//! are made and from which start; `stay` leaves out `ExitBootServices()` and what is behind it;
+//! `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
+//! Behind it the machine is powered off.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "the whole program is calls into firmware with raw pointers")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::undocumented_unsafe_blocks,
+    clippy::missing_safety_doc,
+    reason = "a test program: a fault in it is a failed test"
+)]
+
+mod env;
+mod events;
+mod exit;
+mod fuzz;
+mod handles;
+mod images;
+mod memory;
+mod options;
+mod paging;
+mod pe;
+mod protocols;
+mod report;
+mod tables;
+mod variables;
+
+use core::panic::PanicInfo;
+
+use r_efi::efi;
+
+use crate::options::Options;
+use crate::report::say;
+
+/// The groups of checks that need boot services, in the order in which they run.
+const GROUPS: [(&str, fn()); 7] = [
+    ("tables", tables::run),
+    ("memory", memory::run),
+    ("handles", handles::run),
+    ("events", events::run),
+    ("images", images::run),
+    ("protocols", protocols::run),
+    ("variables", variables::run),
+];
+
+#[unsafe(no_mangle)]
+extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) -> efi::Status {
+    env::init(image, table);
+    let options = Options::read();
+    for (name, run) in GROUPS {
+        if options.selects(name) {
+            say!("# {name}");
+            run();
+        }
+    }
+    if options.selects("fuzz") {
+        say!("# fuzz");
+        fuzz::run(options.seed, options.fuzz);
+    }
+    if options.selects("exit") && !options.stay {
+        say!("# exit");
+        exit::run(&options);
+    }
+    report::summary();
+    env::shut_down()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    report::failed("panic", format_args!("{info}"));
+    report::summary();
+    env::shut_down()
+}

@@ -1,0 +1,60 @@
+//! The command line.
+
+use core::slice;
+
+use crate::env;
+
+const DEFAULT_FUZZ: u64 = 20_000;
+const DEFAULT_UART: u64 = 0x0900_0000;
+
+pub struct Options {
+    only: [u8; 16],
+    pub fuzz: u64,
+    pub seed: u64,
+    pub stay: bool,
+    pub uart: u64,
+}
+
+impl Options {
+    pub fn read() -> Self {
+        let mut options = Self { only: [0; 16], fuzz: DEFAULT_FUZZ, seed: 1, stay: false, uart: DEFAULT_UART };
+        let image = env::loaded_image();
+        if image.load_options.is_null() {
+            return options;
+        }
+        let units = unsafe {
+            slice::from_raw_parts(image.load_options.cast::<[u8; 2]>(), image.load_options_size as usize / 2)
+        };
+        let mut text = [0u8; 256];
+        let mut length = 0;
+        for unit in units.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0).take(256) {
+            text[length] = u8::try_from(unit).unwrap_or(b'?');
+            length += 1;
+        }
+        let text = core::str::from_utf8(&text[..length]).unwrap_or_default();
+        for word in text.split(' ') {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            match name {
+                "only" => {
+                    let length = value.len().min(16);
+                    options.only[..length].copy_from_slice(&value.as_bytes()[..length]);
+                }
+                "fuzz" => options.fuzz = value.parse().unwrap_or(DEFAULT_FUZZ),
+                "seed" => options.seed = value.parse().unwrap_or(1),
+                "stay" => options.stay = true,
+                "uart" => {
+                    let digits = value.trim_start_matches("0x");
+                    options.uart = u64::from_str_radix(digits, 16).unwrap_or(DEFAULT_UART);
+                }
+                _ => {}
+            }
+        }
+        options
+    }
+
+    /// Whether a group of checks is wanted.
+    pub fn selects(&self, group: &str) -> bool {
+        let length = self.only.iter().position(|&byte| byte == 0).unwrap_or(self.only.len());
+        length == 0 || group.as_bytes() == &self.only[..length]
+    }
+}

@@ -1,0 +1,252 @@
+//! The protocols that the firmware offers.
+
+use core::ffi::c_void;
+use core::ptr;
+use core::slice;
+
+use r_efi::efi::{self, Boolean, Status};
+use r_efi::protocols::simple_text_input::{self, InputKey};
+use r_efi::protocols::simple_text_input_ex::{self as input_ex, KeyData};
+use r_efi::protocols::{device_path, load_file2, memory_attribute, rng, simple_text_output};
+
+use crate::env::{self, bs, free, pool};
+use crate::report::{check, equal, one_of, skipped, status};
+
+pub fn run() {
+    text_output();
+    text_input();
+    random();
+    memory_attributes();
+    initrd();
+    paths();
+}
+
+/// What changes the screen is tried first and reported once the screen is as it was.
+fn text_output() {
+    let out: *mut simple_text_output::Protocol = unsafe { (*env::table()).con_out };
+    let o = unsafe { &*out };
+    let mode = || unsafe { o.mode.read_volatile() };
+    let mut results = [("", false); 24];
+    let mut count = 0;
+    let mut note = |name: &'static str, holds: bool| {
+        results[count] = (name, holds);
+        count += 1;
+    };
+    let print = |text: &[u16]| unsafe { (o.output_string)(out, text.as_ptr().cast_mut()) };
+    let (mut columns, mut rows) = (0, 0);
+    unsafe {
+        let is = (o.query_mode)(out, 0, &mut columns, &mut rows);
+        note("QueryMode: 0 is 80 by 25", is == Status::SUCCESS && (columns, rows) == (80, 25));
+        let modes = mode().max_mode as usize;
+        note("QueryMode: no such mode", (o.query_mode)(out, modes, &mut columns, &mut rows) == Status::UNSUPPORTED);
+        note("SetMode: no such mode", (o.set_mode)(out, modes) == Status::UNSUPPORTED);
+        let former = mode();
+        note("SetMode: 0", (o.set_mode)(out, 0) == Status::SUCCESS && mode().mode == 0);
+        note("SetMode: empties the screen", (mode().cursor_column, mode().cursor_row) == (0, 0));
+        note("SetAttribute", (o.set_attribute)(out, 0x1e) == Status::SUCCESS && mode().attribute == 0x1e);
+        note("SetAttribute: unknown", (o.set_attribute)(out, 0x80) == Status::UNSUPPORTED && mode().attribute == 0x1e);
+        note("SetCursorPosition", (o.set_cursor_position)(out, 70, 20) == Status::SUCCESS);
+        note("SetCursorPosition: moves", (mode().cursor_column, mode().cursor_row) == (70, 20));
+        note("SetCursorPosition: beyond", (o.set_cursor_position)(out, 80, 0) == Status::UNSUPPORTED);
+        note("SetCursorPosition: below", (o.set_cursor_position)(out, 0, 25) == Status::UNSUPPORTED);
+        note("OutputString", print(&[0x61, 0x62, 0]) == Status::SUCCESS && mode().cursor_column == 72);
+        print(&[0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x62, 0]);
+        note("OutputString: wraps", (mode().cursor_column, mode().cursor_row) == (1, 21));
+        print(&[0x0d, 0x0a, 0]);
+        note("OutputString: line end", (mode().cursor_column, mode().cursor_row) == (0, 22));
+        print(&[0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x63, 8, 0]);
+        note("OutputString: scrolls, backspace", (mode().cursor_column, mode().cursor_row) == (0, 24));
+        note("EnableCursor", (o.enable_cursor)(out, Boolean::TRUE) == Status::SUCCESS);
+        note("EnableCursor: in the mode", bool::from(mode().cursor_visible));
+        let text = [0x41u16, 0x2500, 0];
+        note("TestString", (o.test_string)(out, text.as_ptr().cast_mut()) == Status::SUCCESS);
+        (o.set_mode)(out, former.mode.max(0) as usize);
+        (o.set_attribute)(out, 0x07);
+        note("ClearScreen", (o.clear_screen)(out) == Status::SUCCESS);
+        print(&[0x0d, 0x0a, 0]);
+    }
+    for (name, holds) in &results[..count] {
+        check(name, *holds);
+    }
+}
+
+unsafe extern "efiapi" fn ignore_key(_key: *mut KeyData) -> Status {
+    Status::SUCCESS
+}
+
+fn text_input() {
+    let input: *mut simple_text_input::Protocol = unsafe { (*env::table()).con_in };
+    let i = unsafe { &*input };
+    let mut key = InputKey::default();
+    status("TextInput: Reset", unsafe { (i.reset)(input, Boolean::FALSE) }, Status::SUCCESS);
+    status("ReadKeyStroke: nothing typed", unsafe { (i.read_key_stroke)(input, &mut key) }, Status::NOT_READY);
+    status("WaitForKey: nothing typed", unsafe { (bs().check_event)(i.wait_for_key) }, Status::NOT_READY);
+    let handle = unsafe { (*env::table()).console_in_handle };
+    let extended: *mut input_ex::Protocol = env::interface(handle, &input_ex::PROTOCOL_GUID);
+    check("TextInputEx: on the console", !extended.is_null());
+    if extended.is_null() {
+        return;
+    }
+    let e = unsafe { &*extended };
+    let mut data = KeyData::default();
+    unsafe {
+        status("TextInputEx: Reset", (e.reset)(extended, Boolean::FALSE), Status::SUCCESS);
+        status("ReadKeyStrokeEx: nothing", (e.read_key_stroke_ex)(extended, &mut data), Status::NOT_READY);
+        let is = (e.read_key_stroke_ex)(extended, ptr::null_mut());
+        status("ReadKeyStrokeEx: null", is, Status::INVALID_PARAMETER);
+        status("WaitForKeyEx: nothing", (bs().check_event)(e.wait_for_key_ex), Status::NOT_READY);
+        status("SetState: null", (e.set_state)(extended, ptr::null_mut()), Status::INVALID_PARAMETER);
+        let mut state = input_ex::TOGGLE_STATE_VALID;
+        one_of("SetState", (e.set_state)(extended, &mut state), &[Status::SUCCESS, Status::UNSUPPORTED]);
+        let mut handle = ptr::null_mut();
+        data.key.unicode_char = 0x78;
+        let is = (e.register_key_notify)(extended, &mut data, ignore_key, &mut handle);
+        status("RegisterKeyNotify", is, Status::SUCCESS);
+        let is = (e.register_key_notify)(extended, ptr::null_mut(), ignore_key, &mut handle.clone());
+        status("RegisterKeyNotify: no key", is, Status::INVALID_PARAMETER);
+        let is = (e.register_key_notify)(extended, &mut data, ignore_key, ptr::null_mut());
+        status("RegisterKeyNotify: no handle", is, Status::INVALID_PARAMETER);
+        status("UnregisterKeyNotify", (e.unregister_key_notify)(extended, handle), Status::SUCCESS);
+        let is = (e.unregister_key_notify)(extended, handle);
+        status("UnregisterKeyNotify: again", is, Status::INVALID_PARAMETER);
+    }
+}
+
+fn random() {
+    let protocol: *mut rng::Protocol = env::locate(&rng::PROTOCOL_GUID);
+    let features: u64;
+    unsafe { core::arch::asm!("mrs {}, id_aa64isar0_el1", out(reg) features, options(nomem, nostack)) };
+    if protocol.is_null() {
+        return check("RNG: not there without RNDR", features >> 60 == 0);
+    }
+    let p = unsafe { &*protocol };
+    let mut list = [rng::ALGORITHM_RAW; 8];
+    let mut size = size_of_val(&list);
+    let info = |size: *mut usize, list: *mut rng::Algorithm| unsafe { (p.get_info)(protocol, size, list) };
+    status("RNG: GetInfo", info(&mut size, list.as_mut_ptr()), Status::SUCCESS);
+    check("RNG: GetInfo: algorithms", size >= 16 && size % 16 == 0);
+    let mut small = 1;
+    status("RNG: GetInfo: too small", info(&mut small, list.as_mut_ptr()), Status::BUFFER_TOO_SMALL);
+    equal("RNG: GetInfo: tells the size", small, size);
+    status("RNG: GetInfo: no size", info(ptr::null_mut(), list.as_mut_ptr()), Status::INVALID_PARAMETER);
+    let mut bytes = [0u8; 40];
+    let start = bytes.as_mut_ptr();
+    let get = |algorithm: *mut rng::Algorithm, length| unsafe { (p.get_rng)(protocol, algorithm, length, start) };
+    status("RNG: GetRNG", get(ptr::null_mut(), 33), Status::SUCCESS);
+    let first = bytes;
+    check("RNG: GetRNG: not beyond", first[33..].iter().all(|&byte| byte == 0));
+    check("RNG: GetRNG: fills", first[..33].iter().any(|&byte| byte != 0));
+    status("RNG: GetRNG: listed", get(&mut list[0], 33), Status::SUCCESS);
+    check("RNG: GetRNG: another", bytes[..33] != first[..33]);
+    let mut unknown = crate::exit::VENDOR;
+    status("RNG: GetRNG: unknown", get(&mut unknown, 33), Status::UNSUPPORTED);
+    status("RNG: GetRNG: nothing", get(ptr::null_mut(), 0), Status::INVALID_PARAMETER);
+    let is = unsafe { (p.get_rng)(protocol, ptr::null_mut(), 8, ptr::null_mut()) };
+    status("RNG: GetRNG: no buffer", is, Status::INVALID_PARAMETER);
+}
+
+fn memory_attributes() {
+    let protocol: *mut memory_attribute::Protocol = env::locate(&memory_attribute::PROTOCOL_GUID);
+    if protocol.is_null() {
+        return skipped("MemoryAttribute", "not there");
+    }
+    let p = unsafe { &*protocol };
+    let get = |base, length| {
+        let mut bits = 0;
+        let status = unsafe { (p.get_memory_attributes)(protocol, base, length, &mut bits) };
+        if status == Status::SUCCESS { Ok(bits) } else { Err(status) }
+    };
+    let set = |base, length, bits| unsafe { (p.set_memory_attributes)(protocol, base, length, bits) };
+    let clear = |base, length, bits| unsafe { (p.clear_memory_attributes)(protocol, base, length, bits) };
+    let (ro, xp, rp) = (efi::MEMORY_RO, efi::MEMORY_XP, efi::MEMORY_RP);
+    let mut base = 0;
+    unsafe { (bs().allocate_pages)(efi::ALLOCATE_ANY_PAGES, efi::LOADER_DATA, 4, &mut base) };
+    let first = get(base, 0x4000);
+    equal("MemoryAttribute: data is not executable", first, Ok(xp));
+    status("MemoryAttribute: set RO", set(base, 0x1000, ro), Status::SUCCESS);
+    equal("MemoryAttribute: is RO", get(base, 0x1000), Ok(xp | ro));
+    equal("MemoryAttribute: the next is not", get(base + 0x1000, 0x3000), Ok(xp));
+    equal("MemoryAttribute: pages differ", get(base, 0x4000), Err(Status::NO_MAPPING));
+    status("MemoryAttribute: clear XP", clear(base, 0x1000, xp), Status::SUCCESS);
+    equal("MemoryAttribute: is code", get(base, 0x1000), Ok(ro));
+    status("MemoryAttribute: set RP", set(base + 0x2000, 0x1000, rp), Status::SUCCESS);
+    equal("MemoryAttribute: is RP", get(base + 0x2000, 0x1000), Ok(xp | rp));
+    status("MemoryAttribute: clear over a mix", clear(base, 0x4000, ro | rp), Status::SUCCESS);
+    status("MemoryAttribute: set XP", set(base, 0x4000, xp), Status::SUCCESS);
+    equal("MemoryAttribute: as it was", get(base, 0x4000), Ok(xp));
+    unsafe { ptr::write_bytes(ptr::with_exposed_provenance_mut::<u8>(base as usize), 1, 0x4000) };
+    status("MemoryAttribute: nothing", set(base, 0, ro), Status::INVALID_PARAMETER);
+    status("MemoryAttribute: no attribute", set(base, 0x1000, 0), Status::INVALID_PARAMETER);
+    status("MemoryAttribute: another attribute", set(base, 0x1000, efi::MEMORY_WB), Status::INVALID_PARAMETER);
+    status("MemoryAttribute: clear another", clear(base, 0x1000, efi::MEMORY_WB), Status::INVALID_PARAMETER);
+    let refused = [Status::UNSUPPORTED, Status::INVALID_PARAMETER];
+    one_of("MemoryAttribute: part of a page", set(base, 0x800, ro), &refused);
+    one_of("MemoryAttribute: not at a page", set(base + 8, 0x1000, ro), &refused);
+    one_of("MemoryAttribute: wraps", set(0xffff_ffff_ffff_f000, 0x2000, ro), &refused);
+    equal("MemoryAttribute: no RAM", get(0x000f_0000_0000_0000, 0x1000), Err(Status::UNSUPPORTED));
+    equal("MemoryAttribute: get nothing", get(base, 0), Err(Status::INVALID_PARAMETER));
+    let is = unsafe { (p.get_memory_attributes)(protocol, base, 0x1000, ptr::null_mut()) };
+    status("MemoryAttribute: no result", is, Status::INVALID_PARAMETER);
+    set(base, 0x1000, ro);
+    unsafe { (bs().free_pages)(base, 4) };
+    equal("FreePages: forgets what was set", get(base, 0x1000).map(|bits| bits & ro), Ok(0));
+}
+
+/// VenMedia(LINUX_EFI_INITRD_MEDIA_GUID)
+const INITRD_PATH: [u8; 24] = [
+    4, 3, 20, 0, 0x27, 0xe4, 0x68, 0x55, 0xfc, 0x68, 0x3d, 0x4f, 0xac, 0x74, 0xca, 0x55, 0x52, 0x31, 0xcc, 0x68, 0x7f,
+    0xff, 4, 0,
+];
+
+fn initrd() {
+    let mut path = INITRD_PATH;
+    let mut rest: *mut device_path::Protocol = path.as_mut_ptr().cast();
+    let mut guid = load_file2::PROTOCOL_GUID;
+    let mut handle = ptr::null_mut();
+    let is = unsafe { (bs().locate_device_path)(&mut guid, &mut rest, &mut handle) };
+    if is != Status::SUCCESS {
+        return skipped("initrd: LoadFile2", "none given");
+    }
+    equal("initrd: the whole path", rest.addr() - path.as_ptr().addr(), 20);
+    let protocol: *mut load_file2::Protocol = env::interface(handle, &guid);
+    let load = |path, policy: bool, size: *mut usize, buffer: *mut u8| unsafe {
+        ((*protocol).load_file)(protocol, path, policy.into(), size, buffer.cast::<c_void>())
+    };
+    let mut size = 0;
+    status("initrd: asks for room", load(rest, false, &mut size, ptr::null_mut()), Status::BUFFER_TOO_SMALL);
+    check("initrd: size", size > 0);
+    status("initrd: boot policy", load(rest, true, &mut size, ptr::null_mut()), Status::UNSUPPORTED);
+    let is = load(ptr::null_mut(), false, &mut size, ptr::null_mut());
+    status("initrd: no path", is, Status::INVALID_PARAMETER);
+    let is = load(rest, false, ptr::null_mut(), ptr::null_mut());
+    status("initrd: no size", is, Status::INVALID_PARAMETER);
+    let (first, second) = (pool(size + 1), pool(size + 1));
+    unsafe { first.wrapping_add(size).write(0xa5) };
+    let mut small = size - 1;
+    status("initrd: too little room", load(rest, false, &mut small, first), Status::BUFFER_TOO_SMALL);
+    equal("initrd: tells the size", small, size);
+    status("initrd: load", load(rest, false, &mut size, first), Status::SUCCESS);
+    equal("initrd: not beyond", unsafe { first.wrapping_add(size).read() }, 0xa5);
+    let mut more = size + 1;
+    status("initrd: load again", load(rest, false, &mut more, second), Status::SUCCESS);
+    equal("initrd: its size again", more, size);
+    let (one, other) = unsafe { (slice::from_raw_parts(first, size), slice::from_raw_parts(second, size)) };
+    check("initrd: the same", one == other && one.iter().any(|&byte| byte != 0));
+    free(first);
+    free(second);
+}
+
+fn paths() {
+    let handle = unsafe { (*env::table()).console_out_handle };
+    let path: *mut u8 = env::interface(handle, &device_path::PROTOCOL_GUID);
+    if path.is_null() {
+        return skipped("console: device path", "none");
+    }
+    let mut at = 0usize;
+    let ended = (0..64).any(|_| {
+        let header = unsafe { path.wrapping_add(at).cast::<[u8; 4]>().read() };
+        at += usize::from(u16::from_le_bytes([header[2], header[3]]));
+        header[0] == device_path::TYPE_END
+    });
+    check("console: device path", ended && at > 4);
+}

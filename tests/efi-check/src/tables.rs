@@ -1,0 +1,133 @@
+//! The system table, its checksums and the configuration tables (UEFI 2.10, chapter 4).
+
+use core::ffi::c_void;
+use core::ptr;
+use core::slice;
+
+use r_efi::efi::{self, Guid, Status, TableHeader};
+
+use crate::env::{bs, rt, table};
+use crate::report::{check, equal, status};
+
+const SIGNATURE_BOOT: u64 = 0x5652_4553_544f_4f42;
+const SIGNATURE_RUNTIME: u64 = 0x5652_4553_544e_5552;
+
+const TEST_TABLE: Guid =
+    Guid::from_fields(0x6c84_8ae4, 0xfd2f, 0x4a3e, 0x93, 0x52, &[0x5c, 0x2e, 0x86, 0x0b, 0xb0, 0x01]);
+
+/// CRC-32 as the specification has it for tables.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 != 0 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    })
+}
+
+/// Whether a table's checksum holds.
+pub fn checksum_holds(header: *const TableHeader) -> bool {
+    let size = unsafe { (*header).header_size } as usize;
+    let mut copy = [0u8; 1024];
+    if size > copy.len() || size < size_of::<TableHeader>() {
+        return false;
+    }
+    copy[..size].copy_from_slice(unsafe { slice::from_raw_parts(header.cast(), size) });
+    copy[16..20].fill(0);
+    crc32(&copy[..size]) == unsafe { (*header).crc32 }
+}
+
+fn config_table(guid: &Guid) -> Option<*mut c_void> {
+    let table = unsafe { &*table() };
+    let entries = unsafe { slice::from_raw_parts(table.configuration_table, table.number_of_table_entries) };
+    entries.iter().find(|entry| entry.vendor_guid == *guid).map(|entry| entry.vendor_table)
+}
+
+pub fn run() {
+    let system = unsafe { &*table() };
+    equal("system table: signature", system.hdr.signature, efi::SYSTEM_TABLE_SIGNATURE);
+    check("system table: revision is 2.x", system.hdr.revision >> 16 == 2);
+    check("system table: CRC", checksum_holds(&raw const system.hdr));
+    equal("boot services: signature", bs().hdr.signature, SIGNATURE_BOOT);
+    check("boot services: CRC", checksum_holds(&raw const bs().hdr));
+    equal("runtime services: signature", rt().hdr.signature, SIGNATURE_RUNTIME);
+    check("runtime services: CRC", checksum_holds(&raw const rt().hdr));
+    check("system table: firmware vendor", !system.firmware_vendor.is_null());
+    check("system table: consoles", !system.con_in.is_null() && !system.con_out.is_null() && !system.std_err.is_null());
+    check("system table: console handles", !system.console_in_handle.is_null() && !system.console_out_handle.is_null());
+    crc_service();
+    configuration();
+    counts();
+    copies();
+}
+
+fn crc_service() {
+    let mut data = *b"123456789";
+    let mut crc = 0;
+    let calculate = |data: *mut u8, size, crc: *mut u32| unsafe { (bs().calculate_crc32)(data.cast(), size, crc) };
+    status("CalculateCrc32", calculate(data.as_mut_ptr(), 9, &mut crc), Status::SUCCESS);
+    equal("CalculateCrc32: check value", crc, 0xcbf4_3926);
+    status("CalculateCrc32: no data", calculate(ptr::null_mut(), 9, &mut crc), Status::INVALID_PARAMETER);
+    status("CalculateCrc32: no size", calculate(data.as_mut_ptr(), 0, &mut crc), Status::INVALID_PARAMETER);
+    status("CalculateCrc32: no result", calculate(data.as_mut_ptr(), 9, ptr::null_mut()), Status::INVALID_PARAMETER);
+}
+
+fn configuration() {
+    let mut guid = TEST_TABLE;
+    let mut install = |table: *mut c_void| unsafe { (bs().install_configuration_table)(&mut guid, table) };
+    let (mut first, mut second) = (1u64, 2u64);
+    let (first, second): (*mut c_void, *mut c_void) = ((&raw mut first).cast(), (&raw mut second).cast());
+    status("InstallConfigurationTable: remove what is not there", install(ptr::null_mut()), Status::NOT_FOUND);
+    let before = unsafe { (*table()).number_of_table_entries };
+    status("InstallConfigurationTable: add", install(first), Status::SUCCESS);
+    equal("configuration table: added", config_table(&TEST_TABLE), Some(first));
+    equal("configuration table: counted", unsafe { (*table()).number_of_table_entries }, before + 1);
+    check("configuration table: CRC after adding", checksum_holds(unsafe { &raw const (*table()).hdr }));
+    status("InstallConfigurationTable: replace", install(second), Status::SUCCESS);
+    equal("configuration table: replaced", config_table(&TEST_TABLE), Some(second));
+    status("InstallConfigurationTable: remove", install(ptr::null_mut()), Status::SUCCESS);
+    equal("configuration table: removed", config_table(&TEST_TABLE), None);
+    check("configuration table: CRC after removing", checksum_holds(unsafe { &raw const (*table()).hdr }));
+    status(
+        "InstallConfigurationTable: no GUID",
+        unsafe { (bs().install_configuration_table)(ptr::null_mut(), first) },
+        Status::INVALID_PARAMETER,
+    );
+    let acpi = Guid::from_fields(0x8868_e871, 0xe4f1, 0x11d3, 0xbc, 0x22, &[0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81]);
+    let tree = config_table(&efi::DTB_TABLE_GUID);
+    check("configuration table: device tree or ACPI", tree.is_some() || config_table(&acpi).is_some());
+    if let Some(tree) = tree {
+        let magic = unsafe { tree.cast::<u32>().read_unaligned() };
+        equal("device tree: magic", u32::from_be(magic), 0xd00d_feed);
+    }
+}
+
+fn counts() {
+    let (mut first, mut second) = (0u64, 0u64);
+    let next = |count: *mut u64| unsafe { (bs().get_next_monotonic_count)(count) };
+    status("GetNextMonotonicCount", next(&mut first), Status::SUCCESS);
+    status("GetNextMonotonicCount: again", next(&mut second), Status::SUCCESS);
+    check("GetNextMonotonicCount: increases", second > first);
+    status("GetNextMonotonicCount: null", next(ptr::null_mut()), Status::INVALID_PARAMETER);
+    let mut high = 0u32;
+    let next_high = |high: *mut u32| unsafe { (rt().get_next_high_mono_count)(high) };
+    status("GetNextHighMonotonicCount", next_high(&mut high), Status::SUCCESS);
+    check("GetNextHighMonotonicCount: increases", u64::from(high) > second >> 32);
+    status("GetNextHighMonotonicCount: null", next_high(ptr::null_mut()), Status::INVALID_PARAMETER);
+    let set = |seconds, code| unsafe { (bs().set_watchdog_timer)(seconds, code, 0, ptr::null_mut()) };
+    status("SetWatchdogTimer: arm", set(3600, 0x1_0000), Status::SUCCESS);
+    status("SetWatchdogTimer: code of the firmware", set(3600, 0xffff), Status::INVALID_PARAMETER);
+    status("SetWatchdogTimer: disarm", set(0, 0x1_0000), Status::SUCCESS);
+}
+
+fn copies() {
+    let mut bytes = [0u8; 64];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = index as u8;
+    }
+    let start = bytes.as_mut_ptr();
+    unsafe { (bs().copy_mem)(start.wrapping_add(5).cast(), start.cast(), 40) };
+    check("CopyMem: overlapping upwards", (0..40).all(|index| bytes[index + 5] == index as u8));
+    let start = bytes.as_mut_ptr();
+    unsafe { (bs().copy_mem)(start.cast(), start.wrapping_add(5).cast(), 40) };
+    check("CopyMem: overlapping downwards", (0..40).all(|index| bytes[index] == index as u8));
+    unsafe { (bs().set_mem)(bytes.as_mut_ptr().wrapping_add(3).cast(), 7, 0xa5) };
+    check("SetMem", bytes[2] == 2 && bytes[3..10].iter().all(|&byte| byte == 0xa5) && bytes[10] == 10);
+}

@@ -1,0 +1,219 @@
+//! Variable and time services before boot services end (UEFI 2.10, chapter 8).
+
+use core::ffi::c_void;
+use core::ptr;
+
+use r_efi::efi::{self, Guid, Status, Time};
+
+use crate::env::rt;
+use crate::exit::VENDOR;
+use crate::report::{check, equal, one_of, status};
+
+pub const BS: u32 = efi::VARIABLE_BOOTSERVICE_ACCESS;
+pub const RT: u32 = efi::VARIABLE_RUNTIME_ACCESS;
+pub const NV: u32 = efi::VARIABLE_NON_VOLATILE;
+
+/// A name with its NUL.
+pub fn name(text: &str) -> [u16; 32] {
+    let mut units = [0; 32];
+    for (unit, byte) in units.iter_mut().zip(text.bytes().take(31)) {
+        *unit = byte.into();
+    }
+    units
+}
+
+pub fn set(text: &str, attributes: u32, data: &[u8]) -> Status {
+    let (mut name, mut vendor) = (name(text), VENDOR);
+    let data_ptr: *mut c_void = data.as_ptr().cast_mut().cast();
+    unsafe { (rt().set_variable)(name.as_mut_ptr(), &mut vendor, attributes, data.len(), data_ptr) }
+}
+
+/// Reads a variable: its attributes and how many bytes of the buffer it has.
+pub fn get(text: &str, data: &mut [u8]) -> Result<(u32, usize), Status> {
+    let (mut name, mut vendor) = (name(text), VENDOR);
+    let (mut attributes, mut size) = (0, data.len());
+    let data: *mut c_void = data.as_mut_ptr().cast();
+    let status = unsafe { (rt().get_variable)(name.as_mut_ptr(), &mut vendor, &mut attributes, &mut size, data) };
+    if status == Status::SUCCESS { Ok((attributes, size)) } else { Err(status) }
+}
+
+/// Whether a variable has these attributes and these bytes.
+pub fn is(text: &str, attributes: u32, wanted: &[u8]) -> bool {
+    let mut data = [0; 64];
+    get(text, &mut data) == Ok((attributes, wanted.len())) && data[..wanted.len()] == *wanted
+}
+
+/// How often GetNextVariableName() lists the variable.
+pub fn listed(text: &str) -> Result<usize, Status> {
+    let wanted = name(text);
+    let mut name = [0u16; 512];
+    let mut vendor = Guid::from_fields(0, 0, 0, 0, 0, &[0; 6]);
+    let mut found = 0;
+    for _ in 0..10_000 {
+        let mut size = size_of_val(&name);
+        let status = unsafe { (rt().get_next_variable_name)(&mut size, name.as_mut_ptr(), &mut vendor) };
+        match status {
+            Status::SUCCESS => found += usize::from(vendor == VENDOR && name[..32] == wanted),
+            Status::NOT_FOUND => return Ok(found),
+            other => return Err(other),
+        }
+    }
+    Err(Status::TIMEOUT)
+}
+
+pub fn run() {
+    status("SetVariable: volatile", set("Volatile", BS, b"one"), Status::SUCCESS);
+    check("GetVariable: volatile", is("Volatile", BS, b"one"));
+    status("SetVariable: replace", set("Volatile", BS, b"longer than before"), Status::SUCCESS);
+    check("GetVariable: replaced", is("Volatile", BS, b"longer than before"));
+    equal("GetNextVariableName: once", listed("Volatile"), Ok(1));
+    let is_now = set("Volatile", BS | efi::VARIABLE_APPEND_WRITE, b"!");
+    status("SetVariable: append", is_now, Status::SUCCESS);
+    check("GetVariable: appended", is("Volatile", BS, b"longer than before!"));
+    let is_now = set("Volatile", BS | efi::VARIABLE_APPEND_WRITE, b"");
+    status("SetVariable: append nothing", is_now, Status::SUCCESS);
+    check("GetVariable: still there", is("Volatile", BS, b"longer than before!"));
+    status("SetVariable: other attributes", set("Volatile", BS | RT, b"two"), Status::INVALID_PARAMETER);
+    let mut small = [0; 2];
+    equal("GetVariable: too small", get("Volatile", &mut small), Err(Status::BUFFER_TOO_SMALL));
+    equal("GetVariable: other name", get("volatile", &mut small), Err(Status::NOT_FOUND));
+    status("SetVariable: delete", set("Volatile", BS, b""), Status::SUCCESS);
+    equal("GetVariable: deleted", get("Volatile", &mut small), Err(Status::NOT_FOUND));
+    equal("GetNextVariableName: deleted", listed("Volatile"), Ok(0));
+    status("SetVariable: delete again", set("Volatile", BS, b""), Status::NOT_FOUND);
+    status("SetVariable: non-volatile", set("Kept", NV | BS | RT, b"kept"), Status::SUCCESS);
+    check("GetVariable: non-volatile", is("Kept", NV | BS | RT, b"kept"));
+    status("SetVariable: runtime without boot", set("Wrong", RT, b"x"), Status::INVALID_PARAMETER);
+    status("SetVariable: empty name", set("", BS, b"x"), Status::INVALID_PARAMETER);
+    // 0x80: reserved.
+    one_of(
+        "SetVariable: unknown attribute",
+        set("Wrong", BS | 0x8000_0000, b"x"),
+        &[Status::INVALID_PARAMETER, Status::UNSUPPORTED],
+    );
+    let old_auth = efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS;
+    one_of(
+        "SetVariable: authenticated by count",
+        set("Wrong", NV | BS | old_auth, b"x"),
+        &[Status::UNSUPPORTED, Status::INVALID_PARAMETER, Status::SECURITY_VIOLATION],
+    );
+    one_of("SetVariable: too large", set_large(), &[Status::OUT_OF_RESOURCES, Status::INVALID_PARAMETER]);
+    set("Kept", NV | BS | RT, b"");
+    parameters();
+    quota();
+    time();
+    others();
+}
+
+fn set_large() -> Status {
+    let size = 8 << 20;
+    let data = crate::env::pool(size);
+    unsafe { ptr::write_bytes(data, 1, size) };
+    let (mut name, mut vendor) = (name("Large"), VENDOR);
+    let status = unsafe { (rt().set_variable)(name.as_mut_ptr(), &mut vendor, BS, size, data.cast()) };
+    crate::env::free(data);
+    status
+}
+
+fn parameters() {
+    let (mut text, mut vendor) = (name("Any"), VENDOR);
+    let mut size = 4;
+    let mut data = [0u8; 4];
+    let null = ptr::null_mut();
+    unsafe {
+        let get = rt().get_variable;
+        let no_name = get(null, &mut vendor, ptr::null_mut(), &mut size, data.as_mut_ptr().cast());
+        status("GetVariable: no name", no_name, Status::INVALID_PARAMETER);
+        let no_vendor = get(text.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), &mut size, data.as_mut_ptr().cast());
+        status("GetVariable: no vendor", no_vendor, Status::INVALID_PARAMETER);
+        let no_size = get(text.as_mut_ptr(), &mut vendor, ptr::null_mut(), ptr::null_mut(), data.as_mut_ptr().cast());
+        status("GetVariable: no size", no_size, Status::INVALID_PARAMETER);
+        set("Any", BS, b"x");
+        let mut none = 0;
+        let is = get(text.as_mut_ptr(), &mut vendor, ptr::null_mut(), &mut none, ptr::null_mut());
+        status("GetVariable: asks for room", is, Status::BUFFER_TOO_SMALL);
+        equal("GetVariable: tells the size", none, 1);
+        set("Any", BS, b"");
+        let next = rt().get_next_variable_name;
+        let mut size = 64;
+        let is = next(ptr::null_mut(), text.as_mut_ptr(), &mut vendor);
+        status("GetNextVariableName: no size", is, Status::INVALID_PARAMETER);
+        status("GetNextVariableName: no name", next(&mut size, null, &mut vendor), Status::INVALID_PARAMETER);
+        let is = next(&mut size, text.as_mut_ptr(), ptr::null_mut());
+        status("GetNextVariableName: no vendor", is, Status::INVALID_PARAMETER);
+        let mut unknown = name("NoSuchVariable");
+        let is = next(&mut size, unknown.as_mut_ptr(), &mut vendor);
+        one_of("GetNextVariableName: after none", is, &[Status::INVALID_PARAMETER, Status::NOT_FOUND]);
+        let mut tiny = [0u16; 1];
+        let mut size = 2;
+        let mut zero = Guid::from_fields(0, 0, 0, 0, 0, &[0; 6]);
+        set("Any", BS, b"x");
+        let is = next(&mut size, tiny.as_mut_ptr(), &mut zero);
+        status("GetNextVariableName: too small", is, Status::BUFFER_TOO_SMALL);
+        check("GetNextVariableName: tells the size", size > 2);
+        set("Any", BS, b"");
+    }
+}
+
+fn quota() {
+    let query = |attributes| {
+        let (mut maximum, mut remaining, mut largest) = (0, 0, 0);
+        let status = unsafe { (rt().query_variable_info)(attributes, &mut maximum, &mut remaining, &mut largest) };
+        if status == Status::SUCCESS { Ok((maximum, remaining, largest)) } else { Err(status) }
+    };
+    match query(NV | BS | RT) {
+        Ok((maximum, remaining, largest)) => {
+            check("QueryVariableInfo", remaining <= maximum && largest <= maximum && largest > 0);
+            set("Quota", NV | BS | RT, &[7; 64]);
+            let after = query(NV | BS | RT).map_or(u64::MAX, |(_, remaining, _)| remaining);
+            check("QueryVariableInfo: is used up", after < remaining);
+            set("Quota", NV | BS | RT, b"");
+        }
+        Err(is) => status("QueryVariableInfo", is, Status::SUCCESS),
+    }
+    equal("QueryVariableInfo: no attributes", query(0), Err(Status::INVALID_PARAMETER));
+    let is = unsafe { (rt().query_variable_info)(BS, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
+    status("QueryVariableInfo: no results", is, Status::INVALID_PARAMETER);
+}
+
+fn time() {
+    let mut now = Time::default();
+    let get = |time: *mut Time| unsafe { (rt().get_time)(time, ptr::null_mut()) };
+    match get(&mut now) {
+        Status::SUCCESS => {
+            check("GetTime: a date", now.year >= 1998 && (1..=12).contains(&now.month) && (1..=31).contains(&now.day));
+            check("GetTime: a time", now.hour < 24 && now.minute < 60 && now.second < 60);
+            status("GetTime: null", get(ptr::null_mut()), Status::INVALID_PARAMETER);
+            let mut wrong = Time { month: 13, ..now };
+            let is = unsafe { (rt().set_time)(&mut wrong) };
+            status("SetTime: month 13", is, Status::INVALID_PARAMETER);
+            let mut wrong = Time { month: 2, day: 30, ..now };
+            let is = unsafe { (rt().set_time)(&mut wrong) };
+            status("SetTime: 30 February", is, Status::INVALID_PARAMETER);
+        }
+        other => one_of("GetTime", other, &[Status::UNSUPPORTED]),
+    }
+}
+
+fn others() {
+    unsafe {
+        let mut pointer = ptr::null_mut();
+        let is = (rt().convert_pointer)(0, &mut pointer);
+        check("ConvertPointer: only while addresses change", is.is_error());
+        let mut map = efi::MemoryDescriptor {
+            r#type: efi::LOADER_DATA,
+            physical_start: 0,
+            virtual_start: 0,
+            number_of_pages: 0,
+            attribute: 0,
+        };
+        let is = (rt().set_virtual_address_map)(0, size_of::<efi::MemoryDescriptor>(), 1, &mut map);
+        status("SetVirtualAddressMap: boot services last", is, Status::UNSUPPORTED);
+        let mut sizes = (0, 0);
+        let is = (rt().query_capsule_capabilities)(ptr::null_mut(), 0, &mut sizes.0, &mut sizes.1);
+        check("QueryCapsuleCapabilities: nothing given", is.is_error());
+        let mut enabled = (efi::Boolean::FALSE, efi::Boolean::FALSE);
+        let is = (rt().get_wakeup_time)(&mut enabled.0, &mut enabled.1, ptr::null_mut());
+        check("GetWakeupTime: no time", is.is_error());
+    }
+}
