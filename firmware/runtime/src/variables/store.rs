@@ -103,12 +103,7 @@ impl<'a> Store<'a> {
     /// # Errors
     /// [`Full`] if it does not fit.
     pub fn insert(&mut self, name: &[u8], guid: &Guid, attributes: u32, data: &[u8]) -> Result<(), Full> {
-        let start = *self.used;
-        let size = RECORD_OVERHEAD.checked_add(name.len()).and_then(|size| size.checked_add(data.len())).ok_or(Full)?;
-        if size > self.free() {
-            return Err(Full);
-        }
-        let mut at = start;
+        let mut at = *self.used;
         for part in [
             &attributes.to_le_bytes(),
             &length(name.len())?,
@@ -119,6 +114,7 @@ impl<'a> Store<'a> {
         ] {
             at = self.write(at, part)?;
         }
+        // Only now does it exist: what a refused insertion has written lies in free space.
         *self.used = at;
         Ok(())
     }
@@ -167,9 +163,6 @@ impl<'a> Store<'a> {
     fn move_tail(&mut self, from: usize, to: usize) -> Result<(), Full> {
         let length = self.used.checked_sub(from).ok_or(Full)?;
         let used = to.checked_add(length).ok_or(Full)?;
-        if *self.used > self.capacity() || used > self.capacity() {
-            return Err(Full);
-        }
         // Cells, because source and target overlap; copy_within() would bring its panics along.
         let cells = Cell::from_mut(&mut *self.bytes).as_slice_of_cells();
         let source = cells.get(from..*self.used).ok_or(Full)?.iter();
