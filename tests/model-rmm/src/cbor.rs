@@ -40,11 +40,7 @@ impl Encoder {
 
     /// An integer.
     pub fn int(self, value: i64) -> Self {
-        if value < 0 {
-            self.head(1, !value as u64)
-        } else {
-            self.head(0, value as u64)
-        }
+        if value < 0 { self.head(1, !value as u64) } else { self.head(0, value as u64) }
     }
 
     /// A byte string.

@@ -87,10 +87,7 @@ impl Node {
         }
         let name = string(reader.blob.get(reader.at..).ok_or(InvalidTree)?)?;
         reader.bytes(name.len().saturating_add(1))?;
-        let mut node = Self {
-            name: name.to_string(),
-            ..Self::default()
-        };
+        let mut node = Self { name: name.to_string(), ..Self::default() };
         loop {
             match reader.word()? {
                 BEGIN => node.children.push(Self::read(reader, strings, depth + 1)?),
@@ -118,18 +115,9 @@ impl Node {
         let at_strings = at_structure + structure.len();
         let total = (at_strings + strings.len()).next_multiple_of(8);
         let mut blob = Vec::with_capacity(total);
-        for word in [
-            MAGIC as usize,
-            total,
-            at_structure,
-            at_strings,
-            reservations,
-            17,
-            16,
-            0,
-            strings.len(),
-            structure.len(),
-        ] {
+        for word in
+            [MAGIC as usize, total, at_structure, at_strings, reservations, 17, 16, 0, strings.len(), structure.len()]
+        {
             blob.extend((word as u32).to_be_bytes());
         }
         blob.resize(at_structure, 0);
@@ -209,10 +197,7 @@ impl Node {
     fn child(&mut self, name: &str) -> &mut Node {
         let index = self.children.iter().position(|child| child.name == name);
         let index = index.unwrap_or_else(|| {
-            self.children.push(Node {
-                name: name.to_string(),
-                ..Node::default()
-            });
+            self.children.push(Node { name: name.to_string(), ..Node::default() });
             self.children.len() - 1
         });
         #[expect(clippy::indexing_slicing, reason = "the index was found or just made")]
@@ -253,14 +238,8 @@ pub struct Machine {
 impl Machine {
     /// Reads it; none when something the model needs is not there.
     pub fn from_tree(root: &Node) -> Option<Self> {
-        let mut machine = Self {
-            ram_end: 0,
-            cpus: 0,
-            mmio: vec![],
-            fw_cfg: None,
-            distributor: 0..0,
-            redistributors: 0..0,
-        };
+        let mut machine =
+            Self { ram_end: 0, cpus: 0, mmio: vec![], fw_cfg: None, distributor: 0..0, redistributors: 0..0 };
         for node in &root.children {
             let regions = node.regions();
             if node.is_type("memory") {

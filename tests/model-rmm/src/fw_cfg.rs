@@ -38,18 +38,12 @@ impl Descriptor {
     /// Reads it.
     pub fn from_bytes(bytes: &[u8; 16]) -> Self {
         let value = u128::from_be_bytes(*bytes);
-        Self {
-            control: (value >> 96) as u32,
-            length: (value >> 64) as u32,
-            address: value as u64,
-        }
+        Self { control: (value >> 96) as u32, length: (value >> 64) as u32, address: value as u64 }
     }
 
     /// Writes it.
     pub fn to_bytes(self) -> [u8; 16] {
-        let value = u128::from(self.control) << 96
-            | u128::from(self.length) << 64
-            | u128::from(self.address);
+        let value = u128::from(self.control) << 96 | u128::from(self.length) << 64 | u128::from(self.address);
         value.to_be_bytes()
     }
 
@@ -77,10 +71,7 @@ pub fn find(directory: &[u8], name: &str) -> Option<File> {
         let text = entry.get(8..)?.split(|byte| *byte == 0).next()?;
         if text == name.as_bytes() {
             let select = u16::from_be_bytes(*entry.get(4..)?.first_chunk()?);
-            return Some(File {
-                entry: offset,
-                select,
-            });
+            return Some(File { entry: offset, select });
         }
     }
     None

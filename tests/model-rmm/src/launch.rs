@@ -51,26 +51,14 @@ impl Plan {
         let ram = &layout.ram;
         let plan = match launch {
             Launch::Bios if len > layout.flash.end => return Err(PlanError::TooBig("firmware")),
-            Launch::Bios => Self {
-                image: 0,
-                initrd: None,
-                dtb: ram.start,
-                pc: 0,
-                x0: 0,
-            },
+            Launch::Bios => Self { image: 0, initrd: None, dtb: ram.start, pc: 0, x0: 0 },
             Launch::Kvmtool => {
                 let top = ram.end.min(ram.start.saturating_add(256 * MIB));
                 let dtb = top.saturating_sub(2 * MIB) & !(2 * MIB - 1);
                 if ram.start.saturating_add(len) > dtb {
                     return Err(PlanError::TooBig("firmware"));
                 }
-                Self {
-                    image: ram.start,
-                    initrd: None,
-                    dtb,
-                    pc: ram.start,
-                    x0: dtb,
-                }
+                Self { image: ram.start, initrd: None, dtb, pc: ram.start, x0: dtb }
             }
             Launch::Kernel => Self::kernel(ram.start, len, head, initrd)?,
         };
@@ -81,12 +69,7 @@ impl Plan {
     }
 
     /// The arm64 boot protocol: 2 MiB aligned base plus text_offset, x0 = DTB.
-    fn kernel(
-        start: u64,
-        len: u64,
-        head: &[u8; 64],
-        initrd: Option<u64>,
-    ) -> Result<Self, PlanError> {
+    fn kernel(start: u64, len: u64, head: &[u8; 64], initrd: Option<u64>) -> Result<Self, PlanError> {
         let field = |offset: usize| {
             let bytes = head.get(offset..).and_then(|rest| rest.first_chunk());
             bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
@@ -107,13 +90,7 @@ impl Plan {
         let after = initrd.as_ref().map_or(end, |initrd| initrd.end);
         let dtb = after.checked_next_multiple_of(2 * MIB);
         let dtb = dtb.ok_or(PlanError::TooBig("initrd"))?;
-        Ok(Self {
-            image,
-            initrd,
-            dtb,
-            pc: image,
-            x0: dtb,
-        })
+        Ok(Self { image, initrd, dtb, pc: image, x0: dtb })
     }
 }
 

@@ -66,13 +66,7 @@ impl Layout {
     ///
     /// # Errors
     /// What does not fit.
-    pub fn new(
-        launch: Launch,
-        ram: u64,
-        width: u32,
-        dma: Dma,
-        ram_end: u64,
-    ) -> Result<Self, LayoutError> {
+    pub fn new(launch: Launch, ram: u64, width: u32, dma: Dma, ram_end: u64) -> Result<Self, LayoutError> {
         let start = match launch {
             Launch::Kvmtool => KVMTOOL_RAM,
             Launch::Bios | Launch::Kernel => QEMU_RAM,
@@ -95,16 +89,9 @@ impl Layout {
             Dma::SharedBit => half,
             Dma::Canonical => 0,
         };
-        let taken = [
-            start..end,
-            start.saturating_add(shared_offset)..end.saturating_add(shared_offset),
-            MODEL,
-        ];
+        let taken = [start..end, start.saturating_add(shared_offset)..end.saturating_add(shared_offset), MODEL];
         if ram_end < MODEL.end {
-            return Err(LayoutError::QemuRam {
-                needed: MODEL.end,
-                has: ram_end,
-            });
+            return Err(LayoutError::QemuRam { needed: MODEL.end, has: ram_end });
         }
         let mut pool = Vec::from([QEMU_RAM..ram_end]);
         for hole in taken {
@@ -115,14 +102,7 @@ impl Layout {
             Launch::Bios => 0..FLASH,
             Launch::Kvmtool | Launch::Kernel => 0..0,
         };
-        Ok(Self {
-            width,
-            ram: start..end,
-            flash,
-            shared_offset,
-            dma,
-            pool,
-        })
+        Ok(Self { width, ram: start..end, flash, shared_offset, dma, pool })
     }
 
     /// The bit that tells the shared alias.
@@ -138,9 +118,7 @@ impl Layout {
     /// Where the shared alias of a canonical IPA is backed; none where devices cannot be let in
     /// (flash is no RAM of QEMU's).
     pub fn shared_pa(&self, canonical: u64) -> Option<u64> {
-        self.ram
-            .contains(&canonical)
-            .then(|| canonical.saturating_add(self.shared_offset))
+        self.ram.contains(&canonical).then(|| canonical.saturating_add(self.shared_offset))
     }
 }
 
@@ -161,13 +139,7 @@ mod tests {
         let layout = Layout::new(Launch::Bios, GIB, 33, Dma::SharedBit, 9 * GIB).unwrap();
         assert_eq!(layout.shared_pa(0x4000_0000), Some(0x1_4000_0000));
         assert_eq!(layout.shared_pa(0x8000_0000), None);
-        assert_eq!(
-            layout.pool,
-            [
-                0x8000_0000..0x1_3000_0000,
-                0x1_8000_0000..0x2_4000_0000
-            ]
-        );
+        assert_eq!(layout.pool, [0x8000_0000..0x1_3000_0000, 0x1_8000_0000..0x2_4000_0000]);
         assert!(layout.is_memory(0) && !layout.is_memory(0x900_0000));
     }
 

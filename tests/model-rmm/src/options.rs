@@ -250,9 +250,7 @@ impl Misbehaviour {
             "destroy" => pair(value, '@').map(|destroy| self.destroy = Some(destroy)),
             "empty" => range(value).map(|range| self.empty = Some(range)),
             "device" => range(value).map(|range| self.device = Some(range)),
-            "fw-cfg-change" => {
-                (!value.is_empty()).then(|| self.fw_cfg_change = Some(value.to_string()))
-            }
+            "fw-cfg-change" => (!value.is_empty()).then(|| self.fw_cfg_change = Some(value.to_string())),
             "fw-cfg-size" => value.rsplit_once(':').and_then(|(name, size)| {
                 let size = u32::try_from(number(size)?).ok()?;
                 Some(self.fw_cfg_size = Some((name.to_string(), size)))
@@ -274,10 +272,7 @@ impl Misbehaviour {
 }
 
 fn refused(key: &str, value: &str) -> OptionError {
-    OptionError::Value {
-        key: key.to_string(),
-        value: value.to_string(),
-    }
+    OptionError::Value { key: key.to_string(), value: value.to_string() }
 }
 
 /// A number: decimal or 0x, with an optional K, M or G.
@@ -305,13 +300,7 @@ fn small(text: &str, low: u8, high: u8) -> Option<u8> {
 }
 
 fn hash(text: &str) -> Option<HashAlgorithm> {
-    [
-        HashAlgorithm::Sha256,
-        HashAlgorithm::Sha384,
-        HashAlgorithm::Sha512,
-    ]
-    .into_iter()
-    .find(|hash| hash.name() == text)
+    [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512].into_iter().find(|hash| hash.name() == text)
 }
 
 fn rpv(text: &str) -> Option<[u8; 64]> {
@@ -328,10 +317,7 @@ fn rpv(text: &str) -> Option<[u8; 64]> {
 
 fn version(text: &str) -> Option<Version> {
     let (major, minor) = text.split_once('.')?;
-    Some(Version {
-        major: major.parse().ok()?,
-        minor: minor.parse().ok()?,
-    })
+    Some(Version { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
 fn versions(text: &str) -> Option<(Version, Version)> {
@@ -393,10 +379,7 @@ mod tests {
         assert_eq!(options.rsi, (Version::V1_1, Version::V1_1));
         assert_eq!(options.rpv[..4], [1, 2, 0xff, 0]);
         assert!(options.log);
-        assert_eq!(
-            options.append.as_deref(),
-            Some("console=ttyAMA0 ripas=not-an-option")
-        );
+        assert_eq!(options.append.as_deref(), Some("console=ttyAMA0 ripas=not-an-option"));
     }
 
     #[test]
@@ -422,9 +405,21 @@ mod tests {
     #[test]
     fn refuses_what_it_does_not_know() {
         for line in [
-            "m width=31", "m width=49", "m ram=0", "m ram=1000", "m hash=md5", "m rsi=1.1-1.0",
-            "m ripas=partial", "m empty=1+4096", "m empty=0xfffffffffffff000+0x2000", "m nothing",
-            "m rpv=123", "m kernel=", "m log=1", "m ram=0xffffffffffffffffG", "m destroy=1",
+            "m width=31",
+            "m width=49",
+            "m ram=0",
+            "m ram=1000",
+            "m hash=md5",
+            "m rsi=1.1-1.0",
+            "m ripas=partial",
+            "m empty=1+4096",
+            "m empty=0xfffffffffffff000+0x2000",
+            "m nothing",
+            "m rpv=123",
+            "m kernel=",
+            "m log=1",
+            "m ram=0xffffffffffffffffG",
+            "m destroy=1",
         ] {
             assert!(Options::parse(line).is_err(), "{line}");
         }

@@ -74,9 +74,7 @@ pub struct Recs {
 impl Recs {
     /// `count` RECs of which the first runs.
     pub fn new(count: usize) -> Self {
-        Self {
-            on: (0..count).map(|index| index == 0).collect(),
-        }
+        Self { on: (0..count).map(|index| index == 0).collect() }
     }
 
     /// Number of RECs that run.
@@ -101,12 +99,7 @@ impl Recs {
     }
 
     /// Answers a call of the REC `caller`; none when x0 names no PSCI function the RMM has.
-    pub fn call(
-        &mut self,
-        caller: usize,
-        arguments: [u64; 4],
-        is_protected: impl Fn(u64) -> bool,
-    ) -> Option<Outcome> {
+    pub fn call(&mut self, caller: usize, arguments: [u64; 4], is_protected: impl Fn(u64) -> bool) -> Option<Outcome> {
         let [call, x1, x2, x3] = arguments;
         let call = u32::try_from(call).ok()?;
         Some(match call {
@@ -121,9 +114,7 @@ impl Recs {
             }
             fid::CPU_ON32 | fid::CPU_ON64 => self.cpu_on(x1, x2, x3, is_protected),
             fid::AFFINITY_INFO32 | fid::AFFINITY_INFO64 => match self.index(x1) {
-                Some(index) if x2 == 0 => {
-                    Outcome::Return(if self.on.get(index) == Some(&true) { 0 } else { 1 })
-                }
+                Some(index) if x2 == 0 => Outcome::Return(if self.on.get(index) == Some(&true) { 0 } else { 1 }),
                 _ => Outcome::Return(INVALID_PARAMETERS),
             },
             fid::SYSTEM_OFF => Outcome::SystemOff,
@@ -137,13 +128,7 @@ impl Recs {
         })
     }
 
-    fn cpu_on(
-        &mut self,
-        mpidr: u64,
-        entry: u64,
-        context: u64,
-        is_protected: impl Fn(u64) -> bool,
-    ) -> Outcome {
+    fn cpu_on(&mut self, mpidr: u64, entry: u64, context: u64, is_protected: impl Fn(u64) -> bool) -> Outcome {
         if !is_protected(entry) {
             return Outcome::Return(INVALID_ADDRESS);
         }
@@ -154,11 +139,7 @@ impl Recs {
             Some(on @ false) => *on = true,
             _ => return Outcome::Return(ALREADY_ON),
         }
-        Outcome::Start {
-            rec,
-            entry,
-            context,
-        }
+        Outcome::Start { rec, entry, context }
     }
 }
 

@@ -53,11 +53,7 @@ impl Rim {
         put(&mut page, 0x20, &params.num_wps.to_le_bytes());
         put(&mut page, 0x28, &params.pmu_num_ctrs.to_le_bytes());
         put(&mut page, 0x30, &[params.hash as u8]);
-        Self {
-            algorithm: params.hash,
-            value: hash(params.hash, &[&page]),
-            tables: Tables::new(params.s2sz),
-        }
+        Self { algorithm: params.hash, value: hash(params.hash, &[&page]), tables: Tables::new(params.s2sz) }
     }
 
     /// The measurement so far.
@@ -148,10 +144,7 @@ impl Tables {
     /// Start level for an IPA width, with up to 16 concatenated tables.
     fn new(width: u32) -> Self {
         let levels = width.saturating_sub(8) / 9;
-        Self {
-            start: 4_u32.saturating_sub(levels),
-            existing: BTreeSet::new(),
-        }
+        Self { start: 4_u32.saturating_sub(levels), existing: BTreeSet::new() }
     }
 
     fn block(level: u32) -> u64 {

@@ -45,11 +45,7 @@ impl Access {
             return raw;
         }
         let extended = ((raw << unused) as i64 >> unused) as u64;
-        if self.sixty_four {
-            extended
-        } else {
-            extended & 0xffff_ffff
-        }
+        if self.sixty_four { extended } else { extended & 0xffff_ffff }
     }
 
     /// What a store of the register's value puts on the bus.

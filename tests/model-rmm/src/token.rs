@@ -54,16 +54,10 @@ pub fn cose_key(key: &SigningKey) -> Vec<u8> {
 
 fn sign1(key: &SigningKey, payload: &[u8]) -> Vec<u8> {
     let protected = Encoder::new().map(1).int(1).int(ES384).into_bytes();
-    let to_be_signed = Encoder::new()
-        .array(4)
-        .text("Signature1")
-        .bytes(&protected)
-        .bytes(&[])
-        .bytes(payload)
-        .into_bytes();
+    let to_be_signed =
+        Encoder::new().array(4).text("Signature1").bytes(&protected).bytes(&[]).bytes(payload).into_bytes();
     let digest = hash(HashAlgorithm::Sha384, &[&to_be_signed]);
-    let signed: Result<p384::ecdsa::Signature, _> =
-        key.sign_prehash(digest.get(..48).unwrap_or_default());
+    let signed: Result<p384::ecdsa::Signature, _> = key.sign_prehash(digest.get(..48).unwrap_or_default());
     let signature = signed.map_or(vec![], |signature| signature.to_bytes().to_vec());
     let encoder = Encoder::new().tag(TAG_SIGN1).array(4).bytes(&protected).map(0);
     encoder.bytes(payload).bytes(&signature).into_bytes()
@@ -91,10 +85,7 @@ fn realm_claims(challenge: &[u8; 64], realm: &Attested, rak: &[u8]) -> Vec<u8> {
     for rem in rems {
         encoder = encoder.bytes(rem.get(..len).unwrap_or_default());
     }
-    encoder
-        .int(44240)
-        .text(HashAlgorithm::Sha256.name())
-        .into_bytes()
+    encoder.int(44240).text(HashAlgorithm::Sha256.name()).into_bytes()
 }
 
 fn platform_claims(rak: &[u8]) -> Vec<u8> {

@@ -106,11 +106,7 @@ fn sign1_payload(token: &[u8]) -> Result<Sign1, VerifyError> {
     let (Some(protected), Some(payload), Some(signature)) = parts else {
         return Err(malformed);
     };
-    Ok(Sign1 {
-        protected,
-        payload,
-        signature,
-    })
+    Ok(Sign1 { protected, payload, signature })
 }
 
 impl Sign1 {
@@ -125,8 +121,7 @@ impl Sign1 {
         let digest = hash(HashAlgorithm::Sha384, &[&structure]);
         let signature = Signature::from_slice(&self.signature);
         let signature = signature.map_err(|_| VerifyError::Signature(which))?;
-        key.verify_prehash(digest.get(..48).unwrap_or_default(), &signature)
-            .map_err(|_| VerifyError::Signature(which))
+        key.verify_prehash(digest.get(..48).unwrap_or_default(), &signature).map_err(|_| VerifyError::Signature(which))
     }
 
     fn claims(&self) -> Result<Claims, VerifyError> {

@@ -10,15 +10,8 @@ fn node(name: &str, properties: &[(&str, &[u8])]) -> Node {
 
 fn qemu() -> Node {
     let mut root = node("", &[("compatible", b"linux,dummy-virt\0")]);
-    let gic = [
-        reg(&(0x800_0000..0x801_0000)),
-        reg(&(0x80a_0000..0x900_0000)),
-    ]
-    .concat();
-    let mut intc = node(
-        "intc@8000000",
-        &[("compatible", b"arm,gic-v3\0"), ("reg", &gic), ("interrupts", &[0; 12])],
-    );
+    let gic = [reg(&(0x800_0000..0x801_0000)), reg(&(0x80a_0000..0x900_0000))].concat();
+    let mut intc = node("intc@8000000", &[("compatible", b"arm,gic-v3\0"), ("reg", &gic), ("interrupts", &[0; 12])]);
     intc.children.push(node("its@8080000", &[]));
     let mut cpus = node("cpus", &[]);
     for name in ["cpu@0", "cpu@1"] {
@@ -33,9 +26,19 @@ fn qemu() -> Node {
         cpus,
         intc,
         node("flash@0", &[("compatible", b"cfi-flash\0"), ("reg", &reg(&(0..0x800_0000)))]),
-        node("pl011@9000000", &[("compatible", b"arm,pl011\0arm,primecell\0"), ("reg", &reg(&(0x900_0000..0x900_1000)))]),
+        node(
+            "pl011@9000000",
+            &[("compatible", b"arm,pl011\0arm,primecell\0"), ("reg", &reg(&(0x900_0000..0x900_1000)))],
+        ),
         node("fw-cfg@9020000", &[("compatible", b"qemu,fw-cfg-mmio\0"), ("reg", &reg(&(0x902_0000..0x902_0018)))]),
-        node("pcie@10000000", &[("compatible", b"pci-host-ecam-generic\0"), ("ranges", &ranges), ("reg", &reg(&(0x3f00_0000..0x4000_0000)))]),
+        node(
+            "pcie@10000000",
+            &[
+                ("compatible", b"pci-host-ecam-generic\0"),
+                ("ranges", &ranges),
+                ("reg", &reg(&(0x3f00_0000..0x4000_0000))),
+            ],
+        ),
         node("chosen", &[("rng-seed", &[1; 32]), ("stdout-path", b"/pl011@9000000\0")]),
     ];
     root
@@ -113,10 +116,7 @@ fn lies_are_told() {
         memory.flat_map(Node::regions).collect()
     };
     assert_eq!(regions(&tree(DtbLie::Memory)), [0x4000_0000..0x8000_0000]);
-    assert_eq!(
-        regions(&tree(DtbLie::Overlap)),
-        [0x4000_0000..0x6000_0000, 0x5000_0000..0x6000_0000]
-    );
+    assert_eq!(regions(&tree(DtbLie::Overlap)), [0x4000_0000..0x6000_0000, 0x5000_0000..0x6000_0000]);
     let root = Node::parse(&tree(DtbLie::Uart)).unwrap();
     let uart = root.children.iter().find(|child| child.is_compatible("arm,pl011")).unwrap();
     assert_eq!(uart.regions(), [0x4100_0000..0x4100_1000]);

@@ -7,15 +7,7 @@ fn hex(value: &Measurement) -> alloc::string::String {
 }
 
 fn params(width: u32, hash: HashAlgorithm) -> RealmParams {
-    RealmParams {
-        flags: 0,
-        s2sz: width,
-        sve_vl: 0,
-        num_bps: 1,
-        num_wps: 2,
-        pmu_num_ctrs: 0,
-        hash,
-    }
+    RealmParams { flags: 0, s2sz: width, sve_vl: 0, num_bps: 1, num_wps: 2, pmu_num_ctrs: 0, hash }
 }
 
 fn page() -> alloc::vec::Vec<u8> {

@@ -6,11 +6,7 @@ fn attested(hash: HashAlgorithm) -> Attested {
     for (measurement, fill) in measurements.iter_mut().zip(1..) {
         measurement[..hash.digest_len()].fill(fill);
     }
-    Attested {
-        hash,
-        rpv: [9; 64],
-        measurements,
-    }
+    Attested { hash, rpv: [9; 64], measurements }
 }
 
 #[test]
@@ -36,7 +32,7 @@ fn no_byte_can_be_changed() {
     for at in (0..token.len()).step_by(97) {
         let mut changed = token.clone();
         changed[at] ^= 1;
-        assert!(verify(&changed) != Ok(honest.clone()) , "byte {at}");
+        assert!(verify(&changed) != Ok(honest.clone()), "byte {at}");
     }
 }
 

@@ -1,0 +1,134 @@
+//! Stage 2 aborts (DEN0137 A5.2): memory the host has yet to populate, devices to emulate, and
+//! everything else, which is injected or the end.
+
+use model_rmm::syndrome::{self, Access, Injection};
+use rsi::Ripas;
+
+use super::entry::Frame;
+use super::log::End;
+use super::state::State;
+use super::{exit, fw_cfg, gic, mmio, regs};
+use crate::log;
+
+/// A data or instruction abort from the realm.
+pub fn stage2(state: &mut State, frame: &mut Frame, esr: u64) {
+    let far = regs::far_el2();
+    let ipa = (regs::hpfar_el2() & 0xfff_ffff_fff0) << 8 | far & 0xfff;
+    let fetch = syndrome::class(esr) == 0x20;
+    let layout = &state.host.layout;
+    if ipa >> layout.width != 0 {
+        // With stage 1 off the level is 0; a stage 1 leaf is at level 3 more often than not.
+        let level = if regs::sctlr_el1() & 1 == 0 { 0 } else { 3 };
+        inject(state, frame, esr, Injection::AddressSize(level));
+        return;
+    }
+    let bit = layout.shared_bit();
+    if ipa & bit == 0 {
+        protected(state, frame, esr, ipa);
+        return;
+    }
+    let canonical = ipa & !bit;
+    if fetch {
+        inject(state, frame, esr, Injection::External);
+    } else if layout.is_memory(canonical) {
+        if state.realm.ripas.get(canonical) == Ripas::Empty {
+            state.host.share(canonical);
+        } else {
+            log!("host: access to the shared alias {ipa:#x} of a page that is not EMPTY");
+            inject(state, frame, esr, Injection::External);
+        }
+    } else {
+        device(state, frame, esr, canonical);
+    }
+}
+
+fn protected(state: &mut State, frame: &mut Frame, esr: u64, ipa: u64) {
+    match state.realm.ripas.get(ipa) {
+        Ripas::Ram => {
+            state.host.private_page(ipa);
+        }
+        Ripas::Empty => inject(state, frame, esr, Injection::External),
+        found @ (Ripas::Destroyed | Ripas::Dev) => {
+            let why = alloc::format!("access to {ipa:#x}, which is {found:?}, at pc {:#x}", frame.pc);
+            state.end(End::Fault, &why);
+        }
+    }
+}
+
+fn inject(state: &mut State, frame: &mut Frame, esr: u64, injection: Injection) {
+    state.counts.injected = state.counts.injected.saturating_add(1);
+    if state.host.options.log {
+        log!("inject: {injection:?} for esr {esr:#x} far {:#x} pc {:#x}", regs::far_el2(), frame.pc);
+    }
+    let from_el0 = frame.pstate & 0xf == 0;
+    exit::inject(frame, syndrome::injected(esr, from_el0, injection), Some(regs::far_el2()));
+}
+
+/// An access to a device's address in the unprotected half.
+fn device(state: &mut State, frame: &mut Frame, esr: u64, address: u64) {
+    let exists = state.host.machine.mmio.iter().any(|window| window.contains(&address));
+    let access = Access::from_esr(esr);
+    let done = match access {
+        Some(access) if exists && access.write => {
+            state.counts.mmio.1 = state.counts.mmio.1.saturating_add(1);
+            let value = register(frame, access.register).map_or(0, |value| *value);
+            store(state, address, access.size, access.stored(value))
+        }
+        Some(access) if exists => {
+            state.counts.mmio.0 = state.counts.mmio.0.saturating_add(1);
+            load(state, address, access.size).map(|raw| {
+                if let Some(to) = register(frame, access.register) {
+                    *to = access.loaded(raw);
+                }
+            })
+        }
+        _ => None,
+    };
+    match done {
+        Some(()) => frame.pc = frame.pc.wrapping_add(4),
+        None => {
+            if exists && access.is_none() {
+                log!("host: device access to {address:#x} at pc {:#x} has no syndrome", frame.pc);
+            }
+            inject(state, frame, esr, Injection::External);
+        }
+    }
+}
+
+/// Register `number`; none for the zero register.
+fn register(frame: &mut Frame, number: u8) -> Option<&mut u64> {
+    frame.x.get_mut(usize::from(number))
+}
+
+fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
+    let redistributors = &state.host.machine.redistributors;
+    if redistributors.contains(&address) {
+        let value = gic::filter_write(address - redistributors.start, size, value);
+        return value.map_or(Some(()), |value| mmio::store(address, size, value));
+    }
+    if let Some(registers) = state.host.fw_cfg.registers.clone() {
+        if registers.contains(&address) {
+            let offset = address - registers.start;
+            let taken = fw_cfg::write(&mut state.host, &state.realm, offset, size, value);
+            if taken.is_some() {
+                return taken;
+            }
+        }
+    }
+    mmio::store(address, size, value)
+}
+
+fn load(state: &mut State, address: u64, size: u8) -> Option<u64> {
+    let value = mmio::load(address, size)?;
+    let redistributors = &state.host.machine.redistributors;
+    if redistributors.contains(&address) {
+        return Some(gic::filter_read(address - redistributors.start, value));
+    }
+    match &state.host.fw_cfg.registers {
+        Some(registers) if registers.contains(&address) => {
+            let offset = address - registers.start;
+            Some(fw_cfg::read(&mut state.host, offset, size, value))
+        }
+        _ => Some(value),
+    }
+}

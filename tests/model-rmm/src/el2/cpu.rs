@@ -1,0 +1,87 @@
+//! What each CPU is set to before it enters the realm.
+
+use model_rmm::options::Options;
+
+use super::entry::{self, Frame};
+use super::{gic, regs, state};
+
+/// Number of CPUs the model has stacks for.
+pub const MAX: usize = 8;
+
+/// This CPU's index: QEMU counts Aff0 up to 15.
+pub fn index() -> usize {
+    (regs::mpidr() & 0xff) as usize
+}
+
+const HCR_VM: u64 = 1 << 0;
+const HCR_FMO: u64 = 1 << 3;
+const HCR_IMO: u64 = 1 << 4;
+const HCR_AMO: u64 = 1 << 5;
+const HCR_TWI: u64 = 1 << 13;
+const HCR_TID3: u64 = 1 << 18;
+const HCR_TSC: u64 = 1 << 19;
+const HCR_RW: u64 = 1 << 31;
+const HCR_APK: u64 = 1 << 40;
+const HCR_API: u64 = 1 << 41;
+
+/// SCTLR_EL1 of a REC at its start: MMU and caches off (DEN0137 A2.3.1).
+const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
+
+fn configure(options: &Options) {
+    regs::set_hcr(HCR_VM | HCR_FMO | HCR_IMO | HCR_AMO | HCR_TWI | HCR_TID3 | HCR_TSC | HCR_RW | HCR_APK | HCR_API);
+    // RES1 bits, among them the trap of SME; bit 8 traps SVE.
+    const CPTR_RES1: u64 = 0x32ff;
+    const CPTR_TZ: u64 = 1 << 8;
+    match options.sve {
+        Some(vector_length) => {
+            regs::set_cptr(CPTR_RES1);
+            regs::set_zcr(u64::from(vector_length));
+        }
+        None => regs::set_cptr(CPTR_RES1 | CPTR_TZ),
+    }
+    const MDCR_TPM: u64 = 1 << 6;
+    const MDCR_TPMCR: u64 = 1 << 5;
+    regs::set_mdcr(match options.pmu {
+        Some(counters) => u64::from(counters),
+        None => MDCR_TPM | MDCR_TPMCR,
+    });
+    const EL1_COUNTER_AND_TIMER: u64 = 3;
+    regs::set_cnthctl(EL1_COUNTER_AND_TIMER);
+    regs::set_cntvoff(0);
+    regs::set_cntv_ctl(0);
+    regs::set_cntp_ctl(0);
+    regs::set_vpidr(regs::midr());
+    regs::set_vmpidr(regs::mpidr());
+    regs::set_sctlr_el1(SCTLR_EL1_RESET);
+}
+
+/// Enters the realm on CPU `cpu` at the start the state holds for it.
+pub fn enter(cpu: usize) -> ! {
+    let (pc, x0) = state::with(|state| {
+        configure(&state.host.options);
+        state.host.stage2.activate();
+        gic::init_cpu(cpu);
+        state.starts.get(cpu).copied().unwrap_or_default()
+    });
+    entry::enter(&Frame::new(pc, x0), cpu)
+}
+
+const CPU_ON: u64 = 0xC400_0003;
+const CPU_OFF: u64 = 0x8400_0002;
+const ALREADY_ON: u64 = -4_i64 as u64;
+
+/// Starts CPU `cpu` on its way into the realm.
+pub fn start(cpu: usize) {
+    // A CPU that stops tells the realm so a moment before it has stopped.
+    while regs::smc(CPU_ON, cpu as u64, entry::secondary(), cpu as u64) == ALREADY_ON {
+        core::hint::spin_loop();
+    }
+}
+
+/// Stops this CPU.
+pub fn off() -> ! {
+    regs::smc(CPU_OFF, 0, 0, 0);
+    loop {
+        regs::wfi();
+    }
+}

@@ -1,0 +1,196 @@
+//! The host: memory for the realm, answers to its requests.
+
+use alloc::vec::Vec;
+
+use model_rmm::dtb;
+use model_rmm::layout::Layout;
+use model_rmm::options::{Options, RipasHabit};
+use model_rmm::token;
+use rsi::rmm::{Attested, HostResponse, Machine};
+use rsi::{GRANULE, HostCall, Ripas, fid, rhi};
+
+use super::fw_cfg::FwCfg;
+use super::phys::{self, UNDEFINED};
+use super::pool::Pool;
+use super::stage2::{Half, Stage2};
+use crate::log;
+
+/// The host.
+#[derive(Debug)]
+pub struct Host {
+    /// Options, misbehaviour among them.
+    pub options: Options,
+    /// Where memory is.
+    pub layout: Layout,
+    /// QEMU's devices.
+    pub machine: dtb::Machine,
+    /// Stage 2.
+    pub stage2: Stage2,
+    /// Free pages.
+    pub pool: Pool,
+    /// fw_cfg.
+    pub fw_cfg: FwCfg,
+    /// RSI calls so far.
+    pub rsi_calls: u64,
+    /// Pages made shared and private on request.
+    pub conversions: (u64, u64),
+    /// Private pages given to the realm.
+    pub populated: u64,
+    /// Interrupts of the storm so far.
+    pub storms: u64,
+    /// RIPAS requests so far.
+    pub requests: u64,
+}
+
+impl Host {
+    /// A free page with undefined contents.
+    fn page(&mut self) -> u64 {
+        let Some(page) = self.pool.take() else {
+            super::log::stop("QEMU has no more memory for the realm (-m)".into());
+        };
+        phys::fill_page(page, UNDEFINED);
+        page
+    }
+
+    fn map(&mut self, ipa: u64, pa: u64, half: Half) {
+        if self.stage2.map(ipa, pa, half, &mut self.pool).is_none() {
+            super::log::stop("QEMU has no more memory for tables (-m)".into());
+        }
+    }
+
+    /// The private page at `ipa`, populated if it is not (RMI_DATA_CREATE_UNKNOWN).
+    pub fn private_page(&mut self, ipa: u64) -> u64 {
+        let ipa = ipa & !(GRANULE - 1);
+        if let Some(page) = self.stage2.lookup(ipa) {
+            return page;
+        }
+        let page = self.page();
+        self.map(ipa, page, Half::Protected);
+        self.populated = self.populated.saturating_add(1);
+        page
+    }
+
+    /// Maps the shared alias of the page at the canonical address `ipa`.
+    pub fn share(&mut self, ipa: u64) {
+        let canonical = ipa & !(GRANULE - 1);
+        let alias = canonical | self.layout.shared_bit();
+        if self.stage2.lookup(alias).is_some() {
+            return;
+        }
+        let page = match self.layout.shared_pa(canonical) {
+            Some(page) => page,
+            None => self.page(),
+        };
+        self.map(alias, page, Half::Unprotected);
+    }
+
+    /// The backing of shared memory at a canonical address, for a device.
+    pub fn device_address(&self, canonical: u64) -> Option<u64> {
+        self.layout.shared_pa(canonical)
+    }
+
+    fn unmap_private(&mut self, base: u64, top: u64) {
+        let Self { stage2, pool, .. } = self;
+        stage2.unmap(base, top, |_, page| pool.give(page));
+    }
+
+    fn unmap_shared(&mut self, base: u64, top: u64) {
+        let bit = self.layout.shared_bit();
+        let Self { stage2, pool, layout, .. } = self;
+        stage2.unmap(base | bit, top | bit, |ipa, page| {
+            // Memory of the alias is scrubbed when the host takes it back.
+            phys::fill_page(page, UNDEFINED);
+            if layout.shared_pa(ipa & !bit).is_none() {
+                pool.give(page);
+            }
+        });
+    }
+
+    /// Takes a private page away (RMI_DATA_DESTROY).
+    pub fn destroy(&mut self, ipa: u64) {
+        self.unmap_private(ipa, ipa + GRANULE);
+    }
+}
+
+impl Machine for Host {
+    fn read(&mut self, ipa: u64, bytes: &mut [u8]) {
+        let page = self.private_page(ipa);
+        phys::read(page + ipa % GRANULE, bytes);
+    }
+
+    fn write(&mut self, ipa: u64, bytes: &[u8]) {
+        let page = self.private_page(ipa);
+        phys::write(page + ipa % GRANULE, bytes);
+    }
+
+    fn ripas_request(&mut self, base: u64, top: u64, _ripas: Ripas) -> HostResponse {
+        self.requests = self.requests.saturating_add(1);
+        let number = self.requests;
+        match self.options.host.ripas {
+            RipasHabit::RejectAfter(good) if number > good => {
+                log!("host: rejected RIPAS request {number} for {base:#x}..{top:#x}");
+                return HostResponse::Reject;
+            }
+            RipasHabit::StallAfter(good) if number > good => {
+                log!("host: made no progress on RIPAS request {number} for {base:#x}..{top:#x}");
+                return HostResponse::Upto(base);
+            }
+            RipasHabit::Partial(granules) => {
+                let end = base.saturating_add(granules.saturating_mul(GRANULE)).min(top);
+                if end < top {
+                    log!("host: changed {base:#x}..{end:#x} of {base:#x}..{top:#x} only");
+                }
+                return HostResponse::Upto(end);
+            }
+            _ => {}
+        }
+        // A host with larger pages changes whole ones.
+        let align = self.options.align.max(GRANULE);
+        if !base.is_multiple_of(align) || !top.is_multiple_of(align) {
+            let end = if base.is_multiple_of(align) { top - top % align } else { base };
+            log!("host: changed {base:#x}..{end:#x} only: not aligned to {align:#x}");
+            return HostResponse::Upto(end);
+        }
+        HostResponse::Upto(top)
+    }
+
+    fn ripas_changed(&mut self, base: u64, top: u64, from: Ripas, to: Ripas) {
+        let pages = (top - base) / GRANULE;
+        match to {
+            Ripas::Ram => {
+                self.conversions.1 = self.conversions.1.saturating_add(pages);
+                if from == Ripas::Empty {
+                    self.unmap_shared(base, top);
+                }
+            }
+            _ => {
+                self.conversions.0 = self.conversions.0.saturating_add(pages);
+                self.unmap_private(base, top);
+            }
+        }
+    }
+
+    fn host_call(&mut self, call: &mut HostCall) {
+        let answer = match (call.imm, call.first()) {
+            (0, rhi::HOSTCONF_VERSION) => rhi::HOSTCONF_VERSION_1_0,
+            (0, rhi::HOSTCONF_FEATURES) => rhi::FEATURE_IPA_CHANGE_ALIGNMENT,
+            (0, rhi::HOSTCONF_GET_IPA_CHANGE_ALIGNMENT) => {
+                if !self.options.align.is_multiple_of(GRANULE) {
+                    log!("host: claims an IPA change alignment of {:#x}", self.options.align);
+                }
+                self.options.align
+            }
+            _ => fid::NOT_SUPPORTED,
+        };
+        if self.options.log {
+            log!("rhi: {:#x} (imm {}) = {answer:#x}", call.first(), call.imm);
+        }
+        if let Some(first) = call.gprs.first_mut() {
+            *first = answer;
+        }
+    }
+
+    fn token(&mut self, challenge: &[u8; 64], realm: &Attested) -> Vec<u8> {
+        token::token(challenge, realm)
+    }
+}
