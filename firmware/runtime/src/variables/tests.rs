@@ -350,7 +350,7 @@ impl Random {
 
 #[test]
 fn random_streams_agree_with_the_model() {
-    let (runs, steps) = if cfg!(miri) { (2, 25) } else { (60, 1500) };
+    let (runs, steps) = if cfg!(miri) { (2, 25) } else { (30, 1500) };
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut seen = std::collections::BTreeMap::new();
     for run in 0..runs {
