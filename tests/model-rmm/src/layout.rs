@@ -16,6 +16,10 @@ use crate::options::{Dma, Launch};
 /// Where the model itself is linked and loaded (`linker/model-rmm.ld`).
 pub const MODEL: Range<u64> = 0x1_3000_0000..0x1_4000_0000;
 
+/// Where the shared alias of flash is backed when devices use canonical addresses, at which QEMU
+/// has no RAM but its own flash. Only fw_cfg, whose descriptors are translated, reaches it.
+const FLASH_WINDOW: Range<u64> = MODEL.start - FLASH..MODEL.start;
+
 /// Start of the RAM of QEMU's `virt` machine.
 pub const QEMU_RAM: u64 = 0x4000_0000;
 
@@ -32,7 +36,7 @@ pub enum LayoutError {
     #[error("realm RAM ends at {0:#x}, beyond the protected half of the IPA space")]
     Protected(u64),
     /// The realm's RAM reaches the model itself.
-    #[error("realm RAM may end at {limit:#x}, not at {0:#x}", limit = MODEL.start)]
+    #[error("realm RAM may end at {limit:#x}, not at {0:#x}", limit = FLASH_WINDOW.start)]
     Model(u64),
     /// QEMU has too little RAM.
     #[error("QEMU needs RAM up to {needed:#x} (-m), it has RAM up to {has:#x}")]
@@ -55,6 +59,8 @@ pub struct Layout {
     pub flash: Range<u64>,
     /// What to add to a canonical IPA of RAM to get where its shared alias is backed.
     pub shared_offset: u64,
+    /// The same for memory that stands for flash.
+    pub flash_offset: u64,
     /// Whether devices reach shared memory by the shared-bit address.
     pub dma: Dma,
     /// RAM from which private pages come.
@@ -76,7 +82,7 @@ impl Layout {
         if end > half {
             return Err(LayoutError::Protected(end));
         }
-        if end > MODEL.start {
+        if end > FLASH_WINDOW.start {
             return Err(LayoutError::Model(end));
         }
         // The shared alias of wide address spaces lies beyond any RAM QEMU can have; devices
@@ -85,9 +91,9 @@ impl Layout {
             Dma::SharedBit if half.saturating_add(end) <= ram_end => Dma::SharedBit,
             _ => Dma::Canonical,
         };
-        let shared_offset = match dma {
-            Dma::SharedBit => half,
-            Dma::Canonical => 0,
+        let (shared_offset, flash_offset) = match dma {
+            Dma::SharedBit => (half, half),
+            Dma::Canonical => (0, FLASH_WINDOW.start),
         };
         let taken = [start..end, start.saturating_add(shared_offset)..end.saturating_add(shared_offset), MODEL];
         if ram_end < MODEL.end {
@@ -102,7 +108,7 @@ impl Layout {
             Launch::Bios => 0..FLASH,
             Launch::Kvmtool | Launch::Kernel => 0..0,
         };
-        Ok(Self { width, ram: start..end, flash, shared_offset, dma, pool })
+        Ok(Self { width, ram: start..end, flash, shared_offset, flash_offset, dma, pool })
     }
 
     /// The bit that tells the shared alias.
@@ -163,6 +169,7 @@ mod tests {
                 for taken in [
                     layout.ram.clone(),
                     layout.ram.start + layout.shared_offset..layout.ram.end + layout.shared_offset,
+                    layout.flash_offset..layout.flash_offset + FLASH,
                     MODEL,
                 ] {
                     assert!(range.end <= taken.start || taken.end <= range.start);

@@ -77,11 +77,9 @@ impl Host {
         if self.stage2.lookup(alias).is_some() {
             return;
         }
-        let page = match self.layout.shared_pa(canonical) {
-            Some(page) => page,
-            None => self.page(),
-        };
-        self.map(alias, page, Half::Unprotected);
+        if let Some(page) = self.layout.shared_pa(canonical) {
+            self.map(alias, page, Half::Unprotected);
+        }
     }
 
     /// The backing of shared memory at a canonical address, for a device.
@@ -96,14 +94,8 @@ impl Host {
 
     fn unmap_shared(&mut self, base: u64, top: u64) {
         let bit = self.layout.shared_bit();
-        let Self { stage2, pool, layout, .. } = self;
-        stage2.unmap(base | bit, top | bit, |ipa, page| {
-            // Memory of the alias is scrubbed when the host takes it back.
-            phys::fill_page(page, UNDEFINED);
-            if layout.shared_pa(ipa & !bit).is_none() {
-                pool.give(page);
-            }
-        });
+        // Memory of the alias is scrubbed when the host takes it back.
+        self.stage2.unmap(base | bit, top | bit, |_, page| phys::fill_page(page, UNDEFINED));
     }
 
     /// Takes a private page away (RMI_DATA_DESTROY).

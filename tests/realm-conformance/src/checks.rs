@@ -1,0 +1,149 @@
+//! The rules, in groups.
+
+use core::fmt::Arguments;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rsi::{ChangeDestroyed, Conduit, GRANULE, HashAlgorithm, HostCall, RealmConfig, Registers, Ripas, Rsi, SmcConduit};
+
+use crate::console;
+use crate::machine::Machine;
+use crate::start;
+
+mod calls;
+mod host;
+mod measure;
+mod memory;
+mod power;
+
+/// What the groups share.
+pub struct Checks {
+    rsi: Rsi<SmcConduit>,
+    machine: Machine,
+    config: RealmConfig,
+    hash: HashAlgorithm,
+    passed: u32,
+    failed: u32,
+}
+
+/// A page that is RAM throughout, for calls that need one.
+fn page() -> u64 {
+    start::scratch()
+}
+
+/// A page that changes its state.
+fn changing_page() -> u64 {
+    start::scratch() + 2 * GRANULE
+}
+
+impl Checks {
+    fn check(&mut self, rule: &str, holds: bool, found: Arguments<'_>) {
+        if holds {
+            self.passed += 1;
+            console::line(format_args!("PASS {rule}"));
+        } else {
+            self.failed += 1;
+            console::line(format_args!("FAIL {rule}: {found}"));
+        }
+    }
+
+    /// Makes a call and returns x0 to x10.
+    fn raw(&mut self, arguments: &[u64]) -> Registers {
+        let mut registers = [0; 11];
+        for (register, argument) in registers.iter_mut().zip(arguments) {
+            *register = *argument;
+        }
+        self.rsi.conduit().call(&mut registers);
+        registers
+    }
+
+    /// Checks that a call has this x0.
+    fn result(&mut self, rule: &str, arguments: &[u64], expected: u64) {
+        let [result, ..] = self.raw(arguments);
+        self.check(rule, result == expected, format_args!("result {result:#x}, expected {expected:#x}"));
+    }
+
+    fn shared_bit(&self) -> u64 {
+        1 << (self.config.ipa_width - 1)
+    }
+
+    fn shared(&self, address: u64) -> u64 {
+        address | self.shared_bit()
+    }
+
+    fn set(&mut self, base: u64, top: u64, ripas: Ripas) -> bool {
+        self.rsi.set_range(base, top, ripas, ChangeDestroyed::No).is_ok()
+    }
+}
+
+/// Powers off.
+pub fn off() -> ! {
+    const SYSTEM_OFF: u64 = 0x8400_0008;
+    let mut registers = [0; 11];
+    registers[0] = SYSTEM_OFF;
+    start::power_off(&mut registers);
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+static SECOND: AtomicU64 = AtomicU64::new(0);
+
+/// What a second CPU does: leaves its context where the first looks, then stops.
+pub fn second(mut rsi: Rsi<SmcConduit>, context: u64) -> ! {
+    SECOND.store(context, Ordering::SeqCst);
+    const CPU_OFF: u64 = 0x8400_0002;
+    let mut registers = [0; 11];
+    registers[0] = CPU_OFF;
+    rsi.conduit().call(&mut registers);
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Runs all checks and powers off.
+pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
+    const QEMU_DTB: u64 = 0x4000_0000;
+    let dtb = if x0 == 0 { QEMU_DTB } else { x0 };
+    let machine = Machine::read(dtb).unwrap_or_default();
+    // Without the width there is no console, so this call comes before any check of it.
+    let configured = rsi.realm_config(page());
+    let mut bytes = [0; RealmConfig::LEN];
+    start::read(page(), &mut bytes);
+    let config = RealmConfig::from_bytes(&bytes);
+    let (Ok(()), Some(config)) = (configured, config) else {
+        off();
+    };
+    console::set(machine.uart | 1 << (config.ipa_width - 1));
+    let mut checks = Checks {
+        rsi,
+        machine,
+        hash: HashAlgorithm::from_raw(config.hash_algorithm).unwrap_or(HashAlgorithm::Sha256),
+        config,
+        passed: 0,
+        failed: 0,
+    };
+    console::line(format_args!(
+        "CONFIG width={} hash={} x0={x0:#x} cpus={}",
+        config.ipa_width,
+        checks.hash.name(),
+        machine.cpus
+    ));
+    checks.measurements();
+    checks.calls();
+    checks.states();
+    checks.accesses();
+    checks.host();
+    checks.tokens();
+    checks.power();
+    console::line(format_args!("CONFORMANCE {} passed, {} failed", checks.passed, checks.failed));
+    off()
+}
+
+fn rhi(checks: &mut Checks, fid: u64) -> (u64, u64) {
+    let at = page() + 0x100;
+    start::write(at, &HostCall::rhi(fid).to_bytes());
+    let [result, ..] = checks.raw(&[rsi::fid::HOST_CALL, at]);
+    let mut bytes = [0; HostCall::LEN];
+    start::read(at, &mut bytes);
+    (result, HostCall::from_bytes(&bytes).first())
+}

@@ -1,0 +1,108 @@
+//! The host behind the RMM: host calls, devices, fw_cfg.
+
+use rsi::{GRANULE, Ripas, fid, rhi};
+
+use super::{Checks, changing_page, page};
+use crate::console;
+use crate::start::{self, Probe};
+
+const SUCCESS: u64 = 0;
+const INPUT: u64 = 1;
+
+impl Checks {
+    pub(super) fn host(&mut self) {
+        let call = fid::HOST_CALL;
+        self.result("RSI_HOST_CALL wants 256-byte alignment", &[call, page() + 0x80], INPUT);
+        let shared = self.shared(page());
+        self.result("RSI_HOST_CALL wants a protected IPA", &[call, shared], INPUT);
+        let empty = changing_page();
+        self.set(empty, empty + GRANULE, Ripas::Empty);
+        self.result("RSI_HOST_CALL refuses an EMPTY page", &[call, empty], INPUT);
+        self.set(empty, empty + GRANULE, Ripas::Ram);
+        let (result, version) = super::rhi(self, rhi::HOSTCONF_VERSION);
+        let (_, alignment) = super::rhi(self, rhi::HOSTCONF_GET_IPA_CHANGE_ALIGNMENT);
+        self.check("RSI_HOST_CALL succeeds", result == SUCCESS, format_args!("{result:#x}"));
+        console::line(format_args!("INFO RHI version {version:#x} alignment {alignment:#x}"));
+        let (result, answer) = super::rhi(self, 0xC500_FFFF);
+        self.check(
+            "an unknown RHI call is not supported (DEN0148)",
+            result == SUCCESS && answer == u64::MAX,
+            format_args!("{result:#x} {answer:#x}"),
+        );
+        self.devices();
+        if self.machine.fw_cfg != 0 {
+            self.fw_cfg();
+        }
+    }
+
+    fn devices(&mut self) {
+        // The flag register of a PL011, the line status of a 16550 with single-byte stride.
+        let register = self.shared(self.machine.uart + 0x18);
+        let load = start::probe(Probe::Load, register);
+        self.check("a plain load reaches a device", load.is_ok(), format_args!("{load:x?}"));
+        for (rule, kind) in [
+            ("a load pair from a device is an external abort", Probe::LoadPair),
+            ("a load with write-back from a device is an external abort", Probe::LoadWriteBack),
+        ] {
+            let outcome = start::probe(kind, register);
+            let external = outcome.is_err_and(|esr| esr >> 26 == 0x25 && esr & 0x3f == 0x10);
+            self.check(rule, external, format_args!("{outcome:x?}"));
+        }
+        let protected = start::probe(Probe::Load, self.machine.uart);
+        self.check(
+            "a device is not in the protected half",
+            protected.is_err_and(|esr| esr >> 26 == 0x25 && esr & 0x3f == 0x10),
+            format_args!("{protected:x?}"),
+        );
+    }
+
+    /// fw_cfg by DMA: the descriptor and the data in shared memory, addressed without the shared
+    /// bit.
+    fn fw_cfg(&mut self) {
+        let at = changing_page();
+        self.set(at, at + GRANULE, Ripas::Empty);
+        let shared = self.shared(at);
+        let dma = self.shared(self.machine.fw_cfg + 16);
+        const SIGNATURE_SELECT_READ: u32 = 8 | 2;
+        let transfer = |descriptor: u64, data: u64| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&SIGNATURE_SELECT_READ.to_be_bytes());
+            bytes[4..8].copy_from_slice(&4_u32.to_be_bytes());
+            bytes[8..].copy_from_slice(&data.to_be_bytes());
+            start::write(descriptor, &bytes);
+        };
+        let control = |descriptor: u64| {
+            let mut bytes = [0; 4];
+            start::read(descriptor, &mut bytes);
+            u32::from_be_bytes(bytes)
+        };
+        transfer(shared, at + 64);
+        start::store64(dma, at.swap_bytes());
+        let mut data = [0; 4];
+        start::read(shared + 64, &mut data);
+        self.check(
+            "fw_cfg DMA reaches shared memory",
+            control(shared) == 0 && data == *b"QEMU",
+            format_args!("control {:#x} data {data:x?}", control(shared)),
+        );
+        start::write(page(), b"mine");
+        transfer(shared, page());
+        start::store64(dma, at.swap_bytes());
+        start::read(page(), &mut data);
+        self.check(
+            "fw_cfg DMA does not reach private memory",
+            data == *b"mine",
+            format_args!("control {:#x} data {data:x?}", control(shared)),
+        );
+        transfer(page() + 64, at + 64);
+        start::write(shared + 64, b"none");
+        start::store64(dma, (page() + 64).swap_bytes());
+        start::read(shared + 64, &mut data);
+        self.check(
+            "fw_cfg DMA does not read a private descriptor",
+            control(page() + 64) == SIGNATURE_SELECT_READ && data == *b"none",
+            format_args!("control {:#x} data {data:x?}", control(page() + 64)),
+        );
+        self.set(at, at + GRANULE, Ripas::Ram);
+    }
+}

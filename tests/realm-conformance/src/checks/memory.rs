@@ -1,0 +1,179 @@
+//! RIPAS and what accesses do in each state (DEN0137 A5.2).
+
+use rsi::{GRANULE, Ripas, fid};
+
+use super::{Checks, changing_page, page};
+use crate::start::{self, Probe};
+
+const SUCCESS: u64 = 0;
+const INPUT: u64 = 1;
+const DATA_ABORT: u64 = 0x25;
+const INSTRUCTION_ABORT: u64 = 0x21;
+
+/// Whether an outcome is an external abort of this class with EA set (RVKNJW).
+fn is_external(outcome: Result<u64, u64>, class: u64) -> bool {
+    outcome.is_err_and(|esr| esr >> 26 == class && esr & 0x3f == 0x10 && esr >> 9 & 1 == 1)
+}
+
+impl Checks {
+    pub(super) fn states(&mut self) {
+        let half = self.shared_bit();
+        let at = changing_page();
+        for (what, base, top) in [
+            ("base_align", at + 1, at + GRANULE),
+            ("top_align", at, at + 1),
+            ("size_valid (zero)", at, at),
+            ("size_valid (negative)", at + GRANULE, at),
+            ("rgn_bound (across)", half - GRANULE, half + GRANULE),
+            ("rgn_bound (unprotected)", half, half + GRANULE),
+            ("rgn_bound (outside)", half << 1, (half << 1) + GRANULE),
+        ] {
+            let get = [fid::IPA_STATE_GET, base, top];
+            self.named("RSI_IPA_STATE_GET", what, &get, INPUT);
+            for ripas in [0, 1] {
+                let set = [fid::IPA_STATE_SET, base, top, ripas, 0];
+                self.named("RSI_IPA_STATE_SET", what, &set, INPUT);
+            }
+        }
+        for ripas in [2, 3, 255] {
+            let set = [fid::IPA_STATE_SET, at, at + GRANULE, ripas, 0];
+            self.named("RSI_IPA_STATE_SET", "ripas_valid", &set, INPUT);
+        }
+        let image = self.rsi.ipa_state_get(at, at + GRANULE);
+        self.check(
+            "the image is RAM",
+            image.is_ok_and(|run| run.ripas == Ripas::Ram && run.top == at + GRANULE),
+            format_args!("{image:x?}"),
+        );
+        let below = self.rsi.ipa_state_get(0, half);
+        self.check(
+            "RSI_IPA_STATE_GET ends its run within the range",
+            below.is_ok_and(|run| run.top > 0 && run.top <= half),
+            format_args!("{below:x?}"),
+        );
+        self.runs();
+        self.contents();
+    }
+
+    fn named(&mut self, call: &str, what: &str, arguments: &[u64], expected: u64) {
+        let [result, ..] = self.raw(arguments);
+        let mut rule = Rule { bytes: [0; 64], len: 0 };
+        rule.push(call);
+        rule.push(" ");
+        rule.push(what);
+        self.check(rule.text(), result == expected, format_args!("result {result:#x} for {arguments:x?}"));
+    }
+
+    /// A hole of one page splits a run in three.
+    fn runs(&mut self) {
+        let base = changing_page();
+        let top = base + 3 * GRANULE;
+        self.set(base + GRANULE, base + 2 * GRANULE, Ripas::Empty);
+        let first = self.rsi.ipa_state_get(base, top);
+        let second = self.rsi.ipa_state_get(base + GRANULE, top);
+        let split = first.is_ok_and(|run| (run.ripas, run.top) == (Ripas::Ram, base + GRANULE))
+            && second.is_ok_and(|run| (run.ripas, run.top) == (Ripas::Empty, base + 2 * GRANULE));
+        self.check("runs end where the state changes", split, format_args!("{first:x?} {second:x?}"));
+        let back = self.set(base, top, Ripas::Ram);
+        let whole = self.rsi.ipa_state_get(base, top);
+        self.check(
+            "a change to RAM goes over RAM and EMPTY",
+            back && whole.is_ok_and(|run| (run.ripas, run.top) == (Ripas::Ram, top)),
+            format_args!("{whole:x?}"),
+        );
+    }
+
+    /// What a page holds through its changes.
+    fn contents(&mut self) {
+        const SECRET: [u8; 16] = *b"private contents";
+        let (at, kept) = (changing_page(), page());
+        let read = |address: u64| {
+            let mut bytes = [0; 16];
+            start::read(address, &mut bytes);
+            bytes
+        };
+        start::write(at, &SECRET);
+        start::write(kept, &SECRET);
+        let same = self.set(at, at + GRANULE, Ripas::Ram);
+        self.check("RAM to RAM changes nothing", same && read(at) == SECRET, format_args!("{:x?}", read(at)));
+        let emptied = self.raw(&[fid::IPA_STATE_SET, at, at + GRANULE, 0, 0]);
+        let [result, new_base, response, ..] = emptied;
+        self.check(
+            "RSI_IPA_STATE_SET to EMPTY: progress and acceptance",
+            (result, new_base, response) == (SUCCESS, at + GRANULE, 0),
+            format_args!("{result:#x} {new_base:#x} {response:#x}"),
+        );
+        let shared = self.shared(at);
+        self.check(
+            "the shared alias does not show what was private",
+            read(shared) != SECRET,
+            format_args!("{:x?}", read(shared)),
+        );
+        start::write(shared, b"shared contents!");
+        self.check(
+            "the shared alias holds what is written",
+            read(shared) == *b"shared contents!",
+            format_args!("{:x?}", read(shared)),
+        );
+        self.check("the page beside it is as it was", read(kept) == SECRET, format_args!("{:x?}", read(kept)));
+        self.set(at, at + GRANULE, Ripas::Ram);
+        let now = read(at);
+        self.check(
+            "a page that was shared comes back without its contents",
+            now != SECRET && now != *b"shared contents!",
+            format_args!("{now:x?}"),
+        );
+    }
+
+    pub(super) fn accesses(&mut self) {
+        let at = changing_page();
+        self.set(at, at + GRANULE, Ripas::Empty);
+        for (rule, kind, class) in [
+            ("a load from EMPTY is an external abort (RJVQQR)", Probe::Load, DATA_ABORT),
+            ("a store to EMPTY is an external abort (RJVQQR)", Probe::Store, DATA_ABORT),
+            ("a fetch from EMPTY is an external abort (RMKLSD)", Probe::Fetch, INSTRUCTION_ABORT),
+        ] {
+            let outcome = start::probe(kind, at);
+            self.check(rule, is_external(outcome, class), format_args!("{outcome:x?}"));
+        }
+        let shared = self.shared(at);
+        const RET: u32 = 0xd65f_03c0;
+        start::write(shared, &RET.to_le_bytes());
+        let fetch = start::probe(Probe::Fetch, shared);
+        self.check(
+            "a fetch from the unprotected half is an external abort (RXLSKP)",
+            is_external(fetch, INSTRUCTION_ABORT),
+            format_args!("{fetch:x?}"),
+        );
+        self.set(at, at + GRANULE, Ripas::Ram);
+        start::write(at, &RET.to_le_bytes());
+        let fetch = start::probe(Probe::Fetch, at);
+        self.check("a fetch from RAM executes (RFCJCP)", fetch.is_ok(), format_args!("{fetch:x?}"));
+        let outside = start::probe(Probe::Load, (self.shared_bit() << 1) + page());
+        self.check(
+            "beyond the IPA space is an address size fault at level 0 (RLSJJR)",
+            outside.is_err_and(|esr| esr >> 26 == DATA_ABORT && esr & 0x3f == 0),
+            format_args!("{outside:x?}"),
+        );
+    }
+}
+
+/// A rule's name put together without a heap.
+struct Rule {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Rule {
+    fn push(&mut self, text: &str) {
+        for (to, from) in self.bytes.iter_mut().skip(self.len).zip(text.bytes()) {
+            *to = from;
+        }
+        self.len = (self.len + text.len()).min(self.bytes.len());
+    }
+
+    fn text(&self) -> &str {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or("rule")
+    }
+}

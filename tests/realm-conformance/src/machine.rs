@@ -1,0 +1,99 @@
+//! The little of the device tree that the payload needs.
+
+use crate::start;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine {
+    /// Base of a PL011 or 16550.
+    pub uart: u64,
+    /// Base of fw_cfg, or 0.
+    pub fw_cfg: u64,
+    /// Base of RAM.
+    pub ram: u64,
+    /// Number of CPUs.
+    pub cpus: u64,
+}
+
+fn word(address: u64) -> u32 {
+    let mut bytes = [0; 4];
+    start::read(address, &mut bytes);
+    u32::from_be_bytes(bytes)
+}
+
+/// Whether the zero-terminated string at `address` is `text`.
+fn is(address: u64, text: &[u8]) -> bool {
+    let mut byte = [0];
+    let matches = |(at, expected): (u64, &u8)| {
+        start::read(at, &mut byte);
+        byte == [*expected]
+    };
+    (address..).zip(text.iter().chain(&[0])).all(matches)
+}
+
+impl Machine {
+    /// Reads the flattened device tree at `at`; none when there is no tree.
+    pub fn read(at: u64) -> Option<Self> {
+        if word(at) != 0xd00d_feed {
+            return None;
+        }
+        let mut machine = Self::default();
+        let strings = at + u64::from(word(at + 12));
+        let mut next = at + u64::from(word(at + 8));
+        let (mut reg, mut kind) = (0, Kind::Other);
+        loop {
+            let token = word(next);
+            next += 4;
+            match token {
+                1 => {
+                    while !is(next, b"") {
+                        next += 1;
+                    }
+                    next = (next + 4) & !3;
+                    (reg, kind) = (0, Kind::Other);
+                }
+                2 => {
+                    match kind {
+                        Kind::Uart if machine.uart == 0 => machine.uart = reg,
+                        Kind::FwCfg => machine.fw_cfg = reg,
+                        Kind::Memory => machine.ram = reg,
+                        Kind::Cpu => machine.cpus += 1,
+                        _ => {}
+                    }
+                    (reg, kind) = (0, Kind::Other);
+                }
+                3 => {
+                    let (len, name) = (u64::from(word(next)), strings + u64::from(word(next + 4)));
+                    let value = next + 8;
+                    if is(name, b"reg") && len >= 8 {
+                        reg = u64::from(word(value)) << 32 | u64::from(word(value + 4));
+                    } else if is(name, b"compatible") {
+                        if is(value, b"arm,pl011") || is(value, b"ns16550a") {
+                            kind = Kind::Uart;
+                        } else if is(value, b"qemu,fw-cfg-mmio") {
+                            kind = Kind::FwCfg;
+                        }
+                    } else if is(name, b"device_type") {
+                        if is(value, b"memory") {
+                            kind = Kind::Memory;
+                        } else if is(value, b"cpu") {
+                            kind = Kind::Cpu;
+                        }
+                    }
+                    next = (value + len + 3) & !3;
+                }
+                4 => {}
+                _ => return Some(machine),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Other,
+    Uart,
+    FwCfg,
+    Memory,
+    Cpu,
+}

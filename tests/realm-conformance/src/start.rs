@@ -1,0 +1,266 @@
+//! Image header, entry, relocation, vectors, and accesses that are expected to fault.
+
+#![expect(unsafe_code, reason = "entry points and accesses that fault on purpose")]
+
+use core::arch::global_asm;
+use core::panic::PanicInfo;
+
+use crate::{checks, console};
+
+// The vectors serve one purpose: while `tpidr_el1` is 1, an exception makes the probe that is
+// under way return to its caller with the syndrome in x1. Any other exception is the end.
+global_asm!(
+    r#"
+    .section .text.head, "ax"
+    .global image_start
+image_start:
+    b       1f
+    .long   0
+    .quad   0                       // text_offset
+    .quad   image_end               // image_size: the file holds .bss and the stacks
+    .quad   0b1010                  // anywhere, 4 KiB pages
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .long   0
+1:  mov     x19, x0
+    adr     x20, image_start
+    adrp    x1, rela_start
+    add     x1, x1, :lo12:rela_start
+    adrp    x2, rela_end
+    add     x2, x2, :lo12:rela_end
+2:  cmp     x1, x2
+    b.hs    3f
+    ldp     x3, x4, [x1], #16
+    ldr     x5, [x1], #8
+    cmp     w4, #1027               // R_AARCH64_RELATIVE
+    b.ne    2b
+    add     x5, x5, x20
+    str     x5, [x20, x3]
+    b       2b
+3:  adrp    x1, stack_top
+    add     x1, x1, :lo12:stack_top
+    mov     sp, x1
+    adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
+    msr     vbar_el1, x1
+    msr     tpidr_el1, xzr
+    isb
+    mov     x0, x19
+    bl      payload_main
+    b       .
+
+    .global second_start
+second_start:
+    adrp    x1, second_stack_top
+    add     x1, x1, :lo12:second_stack_top
+    mov     sp, x1
+    adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
+    msr     vbar_el1, x1
+    isb
+    bl      second_main
+    b       .
+
+    .macro PROBE name, instruction:vararg
+    .global \name
+\name:
+    mov     x9, x0
+    mov     x2, #1
+    msr     tpidr_el1, x2
+    isb
+    mov     x10, x30
+    bl      3f
+    msr     tpidr_el1, xzr
+    ret     x10
+3:  \instruction
+    mov     x1, #0
+    ret
+    .endm
+
+    PROBE   probe_load, ldr w0, [x9]
+    PROBE   probe_store, str wzr, [x9]
+    PROBE   probe_load_pair, ldp w0, w2, [x9]
+    PROBE   probe_load_write_back, ldr w0, [x9], #4
+    PROBE   probe_hvc, hvc #0
+
+    .global probe_fetch
+probe_fetch:
+    mov     x9, x0
+    mov     x2, #1
+    msr     tpidr_el1, x2
+    isb
+    mov     x10, x30
+    mov     x1, #0
+    blr     x9
+    msr     tpidr_el1, xzr
+    ret     x10
+
+    .balign 2048
+vectors:
+    .rept   16
+    b       exception
+    .balign 128
+    .endr
+exception:
+    mrs     x11, tpidr_el1
+    cbz     x11, 4f
+    mov     x0, #-1
+    mrs     x1, esr_el1
+    msr     elr_el1, x30
+    isb
+    eret
+4:  mrs     x0, esr_el1
+    mrs     x1, elr_el1
+    mrs     x2, far_el1
+    bl      unexpected
+    b       .
+    "#
+);
+
+#[repr(C)]
+struct Outcome {
+    value: u64,
+    syndrome: u64,
+}
+
+unsafe extern "C" {
+    fn probe_load(address: u64) -> Outcome;
+    fn probe_store(address: u64) -> Outcome;
+    fn probe_load_pair(address: u64) -> Outcome;
+    fn probe_load_write_back(address: u64) -> Outcome;
+    fn probe_fetch(address: u64) -> Outcome;
+    fn probe_hvc() -> Outcome;
+    fn second_start();
+    static scratch_pages: [u8; 8 * 4096];
+}
+
+/// An access that may fault.
+#[derive(Clone, Copy, Debug)]
+pub enum Probe {
+    /// `ldr w, [x]`.
+    Load,
+    /// `str wzr, [x]`.
+    Store,
+    /// `ldp w, w, [x]`: no syndrome at stage 2.
+    LoadPair,
+    /// `ldr w, [x], #4`: no syndrome at stage 2.
+    LoadWriteBack,
+    /// A call: instruction fetch.
+    Fetch,
+}
+
+/// Makes the access at `address` (identity mapped: MMU off). Returns what was loaded, or ESR_EL1.
+pub fn probe(kind: Probe, address: u64) -> Result<u64, u64> {
+    // SAFETY: loads and stores name scratch pages, their aliases, device registers or addresses
+    // at which nothing is; fetches go only to where they must fault or to a RET in scratch
+    // memory. A fault comes back as the syndrome.
+    let outcome = unsafe {
+        match kind {
+            Probe::Load => probe_load(address),
+            Probe::Store => probe_store(address),
+            Probe::LoadPair => probe_load_pair(address),
+            Probe::LoadWriteBack => probe_load_write_back(address),
+            Probe::Fetch => probe_fetch(address),
+        }
+    };
+    match outcome.syndrome {
+        0 => Ok(outcome.value),
+        syndrome => Err(syndrome),
+    }
+}
+
+/// Executes HVC; returns ESR_EL1 if it is an exception.
+pub fn hvc() -> Result<(), u64> {
+    // SAFETY: an HVC that is not undefined is answered by whoever is above; registers that a
+    // call does not preserve are not preserved by a function call either.
+    match unsafe { probe_hvc() }.syndrome {
+        0 => Ok(()),
+        syndrome => Err(syndrome),
+    }
+}
+
+/// Address of eight scratch pages of the image.
+pub fn scratch() -> u64 {
+    (&raw const scratch_pages) as u64
+}
+
+/// Where a second CPU starts.
+pub fn second() -> u64 {
+    second_start as *const () as u64
+}
+
+/// Reads memory at `address` into `bytes`.
+pub fn read(address: u64, bytes: &mut [u8]) {
+    let from = address as *const u8;
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        // SAFETY: callers name scratch pages that are RAM, their shared alias, or the device
+        // tree; no Rust object lives there.
+        *byte = unsafe { from.add(index).read_volatile() };
+    }
+}
+
+/// Writes `bytes` to memory at `address`.
+pub fn write(address: u64, bytes: &[u8]) {
+    let to = address as *mut u8;
+    for (index, byte) in bytes.iter().enumerate() {
+        // SAFETY: as for `read`.
+        unsafe { to.add(index).write_volatile(*byte) };
+    }
+}
+
+/// Stores a 32-bit device register with one plain instruction.
+pub fn store32(address: u64, value: u32) {
+    // SAFETY: the address is a device register in the unprotected half.
+    unsafe { core::arch::asm!("str {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)) };
+}
+
+/// Stores a 64-bit device register with one plain instruction.
+pub fn store64(address: u64, value: u64) {
+    // SAFETY: as for `store32`; DMA that it starts goes to scratch pages.
+    unsafe { core::arch::asm!("str {}, [{}]", in(reg) value, in(reg) address, options(nostack)) };
+}
+
+/// ID_AA64PFR0_EL1 and MPIDR_EL1.
+pub fn identity() -> (u64, u64) {
+    let (pfr0, mpidr): (u64, u64);
+    // SAFETY: reads of ID registers.
+    unsafe {
+        core::arch::asm!("mrs {}, id_aa64pfr0_el1", "mrs {}, mpidr_el1", out(reg) pfr0,
+                         out(reg) mpidr, options(nomem, nostack));
+    }
+    (pfr0, mpidr)
+}
+
+/// Makes the PSCI call that ends the realm.
+pub fn power_off(registers: &mut rsi::Registers) {
+    use rsi::Conduit;
+    // SAFETY: the vectors are installed, and the call names no memory.
+    unsafe { rsi::SmcConduit::new() }.call(registers);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn payload_main(x0: u64) -> ! {
+    // SAFETY: the vectors are installed, and an exception of this first call ends the payload
+    // with a message; the RMM writes only to scratch pages that the checks name.
+    let conduit = unsafe { rsi::SmcConduit::new() };
+    checks::run(rsi::Rsi::new(conduit), x0)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn second_main(context: u64) -> ! {
+    // SAFETY: as above; this CPU makes PSCI calls only.
+    let conduit = unsafe { rsi::SmcConduit::new() };
+    checks::second(rsi::Rsi::new(conduit), context)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn unexpected(esr: u64, elr: u64, far: u64) -> ! {
+    console::line(format_args!("FAIL unexpected exception: esr {esr:#x} elr {elr:#x} far {far:#x}"));
+    checks::off()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    console::line(format_args!("FAIL panic: {info}"));
+    checks::off()
+}
