@@ -25,7 +25,9 @@ const FORBIDDEN_SYMBOLS: [&str; 4] = ["panic", "begin_unwind", "4core3fmt", "unw
 /// Builds the image, checks it and writes it where the firmware includes it from.
 pub fn build() -> Result<(), Box<dyn Error>> {
     let firmware = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    for watched in ["runtime", "runtime-abi", "memory-functions", "../linker/runtime.ld", "../Cargo.toml", "../Cargo.lock"] {
+    for watched in
+        ["runtime", "runtime-abi", "memory-functions", "../linker/runtime.ld", "../Cargo.toml", "../Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={}", firmware.join(watched).display());
     }
     let out = PathBuf::from(variable("OUT_DIR")?);
