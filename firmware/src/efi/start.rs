@@ -16,6 +16,7 @@ use uefi_core::memory_map::{MapError, MemoryMap, Owner, Placement};
 use super::boot_services::{self, EfiParameters};
 use super::{image, protocols, runtime};
 use crate::arch;
+use crate::memory;
 
 /// Registers that an operating system must map for runtime services.
 const RUNTIME_MMIO: u64 = efi::MEMORY_UC | efi::MEMORY_XP | efi::MEMORY_RUNTIME;
@@ -29,6 +30,9 @@ pub enum Error {
     /// The runtime services cannot be placed.
     #[error("{0}")]
     Runtime(#[from] runtime::Error),
+    /// The clock's registers cannot be mapped.
+    #[error("clock: {0}")]
+    Clock(#[from] memory::Error),
     /// One of the firmware's own protocols or tables cannot be installed.
     #[error("firmware protocols: {0}")]
     Service(Status),
@@ -52,6 +56,10 @@ pub unsafe fn start(machine: &Machine, ram: &RamLayout) -> Result<(), Error> {
     let pages = runtime::region_size()? / PAGE_SIZE;
     let kind = efi::RUNTIME_SERVICES_CODE;
     let region = memory_map.allocate(Placement::Any, kind, pages, PAGE_SIZE, Owner::Platform)?;
+    if let Some(rtc) = machine.rtc {
+        // The clock is read before the operating system has mapped it, too.
+        memory::map_device(rtc.base(), rtc.size())?;
+    }
     let rtc = machine.rtc.map(|rtc| rtc.base());
     // SAFETY: the region is free RAM that was just claimed for it, mapped by the caller.
     let runtime = unsafe { runtime::install(region.start, rtc, machine.psci)? };
