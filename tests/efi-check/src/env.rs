@@ -69,6 +69,13 @@ pub fn shut_down() -> ! {
     }
 }
 
+/// Whether this is the firmware that the program was written for; what it does to others, they
+/// need not survive.
+pub fn is_realmfw() -> bool {
+    let vendor = unsafe { (*table()).firmware_vendor };
+    "realmfw".bytes().enumerate().all(|(index, byte)| u16::from(byte) == unsafe { vendor.wrapping_add(index).read() })
+}
+
 /// Pool memory for as long as boot services last.
 pub fn pool(size: usize) -> *mut u8 {
     let mut memory = ptr::null_mut();

@@ -45,7 +45,7 @@ pub fn is(text: &str, attributes: u32, wanted: &[u8]) -> bool {
 
 /// How often GetNextVariableName() lists the variable.
 pub fn listed(text: &str) -> Result<usize, Status> {
-    let wanted = name(text);
+    let wanted = &name(text)[..=text.len()];
     let mut name = [0u16; 512];
     let mut vendor = Guid::from_fields(0, 0, 0, 0, 0, &[0; 6]);
     let mut found = 0;
@@ -53,7 +53,7 @@ pub fn listed(text: &str) -> Result<usize, Status> {
         let mut size = size_of_val(&name);
         let status = unsafe { (rt().get_next_variable_name)(&mut size, name.as_mut_ptr(), &mut vendor) };
         match status {
-            Status::SUCCESS => found += usize::from(vendor == VENDOR && name[..32] == wanted),
+            Status::SUCCESS => found += usize::from(vendor == VENDOR && name.starts_with(wanted)),
             Status::NOT_FOUND => return Ok(found),
             other => return Err(other),
         }
