@@ -17,6 +17,7 @@
     reason = "a test program: a fault in it is a failed test"
 )]
 
+mod drivers;
 mod env;
 mod events;
 mod exit;
@@ -40,10 +41,11 @@ use crate::options::Options;
 use crate::report::say;
 
 /// The groups of checks that need boot services, in the order in which they run.
-const GROUPS: [(&str, fn()); 7] = [
+const GROUPS: [(&str, fn()); 8] = [
     ("tables", tables::run),
     ("memory", memory::run),
     ("handles", handles::run),
+    ("drivers", drivers::run),
     ("events", events::run),
     ("images", images::run),
     ("protocols", protocols::run),

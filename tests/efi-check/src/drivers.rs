@@ -1,0 +1,293 @@
+//! Drivers and controllers (UEFI 2.10, 7.3.12, 7.3.13 and chapter 11): two drivers for one kind of controller, which
+//! make a child each, and a driver for the children.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
+
+use r_efi::efi::{self, Boolean, Guid, Handle, Status};
+use r_efi::protocols::{device_path, driver_binding};
+
+use crate::env::{self, bs};
+use crate::report::{check, equal, status};
+
+const CONTROLLER: Guid = guid(1);
+const CHILD: Guid = guid(2);
+
+const fn guid(number: u8) -> Guid {
+    Guid::from_fields(0x4a5d_0c7e, 0x9f7b, 0x4a0c, 0x8e, 0x11, &[0x21, 0x60, 0x3c, 0xd5, 0x44, number])
+}
+
+/// A driver that counts what it is asked. The binding comes first, so a pointer to it is one to the driver.
+#[repr(C)]
+struct Driver {
+    binding: UnsafeCell<driver_binding::Protocol>,
+    /// The protocol of the controllers it manages.
+    wants: Guid,
+    makes_child: bool,
+    starts: AtomicUsize,
+    stops: AtomicUsize,
+    /// Whether it will not stop.
+    stubborn: AtomicBool,
+    child: AtomicPtr<c_void>,
+}
+
+unsafe impl Sync for Driver {}
+
+impl Driver {
+    const fn new(wants: Guid, makes_child: bool, version: u32) -> Self {
+        Self {
+            binding: UnsafeCell::new(driver_binding::Protocol {
+                supported,
+                start,
+                stop,
+                version,
+                image_handle: ptr::null_mut(),
+                driver_binding_handle: ptr::null_mut(),
+            }),
+            wants,
+            makes_child,
+            starts: AtomicUsize::new(0),
+            stops: AtomicUsize::new(0),
+            stubborn: AtomicBool::new(false),
+            child: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    fn install(&self) -> Handle {
+        let mut handle = ptr::null_mut();
+        let mut guid = driver_binding::PROTOCOL_GUID;
+        unsafe {
+            (bs().install_protocol_interface)(&mut handle, &mut guid, efi::NATIVE_INTERFACE, self.binding.get().cast());
+            (*self.binding.get()).image_handle = env::image();
+            (*self.binding.get()).driver_binding_handle = handle;
+        }
+        handle
+    }
+
+    fn remove(&self) -> Status {
+        let mut guid = driver_binding::PROTOCOL_GUID;
+        unsafe { (bs().uninstall_protocol_interface)(self.handle(), &mut guid, self.binding.get().cast()) }
+    }
+
+    fn handle(&self) -> Handle {
+        unsafe { (*self.binding.get()).driver_binding_handle }
+    }
+
+    fn open(&self, controller: Handle, other: Handle, attributes: u32) -> Status {
+        let (mut guid, mut interface) = (self.wants, ptr::null_mut());
+        unsafe { (bs().open_protocol)(controller, &mut guid, &mut interface, self.handle(), other, attributes) }
+    }
+
+    fn close(&self, controller: Handle, other: Handle) -> Status {
+        let mut guid = self.wants;
+        unsafe { (bs().close_protocol)(controller, &mut guid, self.handle(), other) }
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        (self.starts.load(Relaxed), self.stops.load(Relaxed))
+    }
+}
+
+static OLD: Driver = Driver::new(CONTROLLER, true, 0x10);
+static NEW: Driver = Driver::new(CONTROLLER, true, 0x20);
+static LEAF: Driver = Driver::new(CHILD, false, 0x10);
+
+fn of<'a>(this: *mut driver_binding::Protocol) -> &'a Driver {
+    unsafe { &*this.cast::<Driver>() }
+}
+
+unsafe extern "efiapi" fn supported(
+    this: *mut driver_binding::Protocol,
+    controller: Handle,
+    _remaining: *mut device_path::Protocol,
+) -> Status {
+    let driver = of(this);
+    let status = driver.open(controller, controller, efi::OPEN_PROTOCOL_BY_DRIVER);
+    if status == Status::SUCCESS {
+        driver.close(controller, controller);
+    }
+    status
+}
+
+unsafe extern "efiapi" fn start(
+    this: *mut driver_binding::Protocol,
+    controller: Handle,
+    _remaining: *mut device_path::Protocol,
+) -> Status {
+    let driver = of(this);
+    let status = driver.open(controller, controller, efi::OPEN_PROTOCOL_BY_DRIVER);
+    if status != Status::SUCCESS {
+        return status;
+    }
+    driver.starts.fetch_add(1, Relaxed);
+    if driver.makes_child {
+        let mut child = ptr::null_mut();
+        install(&mut child, CHILD, 7);
+        driver.open(controller, child, efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER);
+        driver.child.store(child, Relaxed);
+    }
+    Status::SUCCESS
+}
+
+unsafe extern "efiapi" fn stop(
+    this: *mut driver_binding::Protocol,
+    controller: Handle,
+    children: usize,
+    list: *mut Handle,
+) -> Status {
+    let driver = of(this);
+    if driver.stubborn.load(Relaxed) {
+        return Status::DEVICE_ERROR;
+    }
+    driver.stops.fetch_add(1, Relaxed);
+    if children == 0 {
+        return driver.close(controller, controller);
+    }
+    for index in 0..children {
+        let child = unsafe { *list.add(index) };
+        // The child's protocol can only go when nobody has its parent open for it.
+        driver.close(controller, child);
+        if uninstall(child, CHILD, 7) != Status::SUCCESS {
+            driver.open(controller, child, efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER);
+            return Status::DEVICE_ERROR;
+        }
+        driver.child.store(ptr::null_mut(), Relaxed);
+    }
+    Status::SUCCESS
+}
+
+fn interface(number: usize) -> *mut c_void {
+    ptr::without_provenance_mut(number)
+}
+
+fn install(handle: &mut Handle, mut guid: Guid, number: usize) -> Status {
+    unsafe { (bs().install_protocol_interface)(handle, &mut guid, efi::NATIVE_INTERFACE, interface(number)) }
+}
+
+fn uninstall(handle: Handle, mut guid: Guid, number: usize) -> Status {
+    unsafe { (bs().uninstall_protocol_interface)(handle, &mut guid, interface(number)) }
+}
+
+fn connect(controller: Handle, drivers: *mut Handle, recursive: bool) -> Status {
+    unsafe { (bs().connect_controller)(controller, drivers, ptr::null_mut(), Boolean::from(recursive)) }
+}
+
+fn disconnect(controller: Handle, driver: Handle, child: Handle) -> Status {
+    unsafe { (bs().disconnect_controller)(controller, driver, child) }
+}
+
+fn is_installed(handle: Handle, mut guid: Guid) -> bool {
+    let mut found = ptr::null_mut();
+    unsafe { (bs().handle_protocol)(handle, &mut guid, &mut found) == Status::SUCCESS }
+}
+
+pub fn run() {
+    let mut controller = ptr::null_mut();
+    install(&mut controller, CONTROLLER, 1);
+    status("ConnectController: no driver for it", connect(controller, ptr::null_mut(), false), Status::NOT_FOUND);
+    for driver in [&OLD, &NEW, &LEAF] {
+        driver.install();
+    }
+    connecting(controller);
+    exclusive(controller);
+    replacing(controller);
+    recursive(controller);
+    refusing(controller);
+    for driver in [&OLD, &NEW, &LEAF] {
+        status("DriverBinding: removed", driver.remove(), Status::SUCCESS);
+    }
+}
+
+fn connecting(controller: Handle) {
+    status("ConnectController", connect(controller, ptr::null_mut(), false), Status::SUCCESS);
+    equal("ConnectController: the highest version", (OLD.counts(), NEW.counts()), ((0, 0), (1, 0)));
+    check("ConnectController: a child", is_installed(NEW.child.load(Relaxed), CHILD));
+    equal("ConnectController: not the child's driver", LEAF.counts(), (0, 0));
+    status("ConnectController: again", connect(controller, ptr::null_mut(), false), Status::NOT_FOUND);
+    equal("ConnectController: again: nothing started", NEW.counts(), (1, 0));
+
+    let child = NEW.child.load(Relaxed);
+    let not_its = disconnect(controller, OLD.handle(), ptr::null_mut());
+    if env::is_realmfw() {
+        // EDK2 answers NOT_FOUND, against section 7.3.13.
+        status("DisconnectController: not the driver", not_its, Status::SUCCESS);
+    }
+    status(
+        "DisconnectController: driver is no handle",
+        disconnect(controller, interface(8), ptr::null_mut()),
+        Status::INVALID_PARAMETER,
+    );
+    status("DisconnectController", disconnect(controller, ptr::null_mut(), ptr::null_mut()), Status::SUCCESS);
+    equal("DisconnectController: child first, then itself", NEW.counts(), (1, 2));
+    check("DisconnectController: the child is gone", !is_installed(child, CHILD));
+
+    let mut wanted = [OLD.handle(), ptr::null_mut()];
+    status("ConnectController: given driver", connect(controller, wanted.as_mut_ptr(), false), Status::SUCCESS);
+    equal("ConnectController: given driver first", (OLD.counts(), NEW.counts()), ((1, 0), (1, 2)));
+    let child = OLD.child.load(Relaxed);
+    status("DisconnectController: only child", disconnect(controller, OLD.handle(), child), Status::SUCCESS);
+    equal("DisconnectController: only child: itself too", OLD.counts(), (1, 2));
+}
+
+fn exclusive(controller: Handle) {
+    connect(controller, ptr::null_mut(), false);
+    let (starts, stops) = NEW.counts();
+    let (mut guid, mut found) = (CONTROLLER, ptr::null_mut());
+    let open = unsafe {
+        let attributes = efi::OPEN_PROTOCOL_EXCLUSIVE;
+        (bs().open_protocol)(controller, &mut guid, &mut found, env::image(), ptr::null_mut(), attributes)
+    };
+    status("OpenProtocol: exclusive against a driver", open, Status::SUCCESS);
+    equal("OpenProtocol: exclusive: interface", found, interface(1));
+    equal("OpenProtocol: exclusive: driver stopped", NEW.counts(), (starts, stops + 2));
+    status("ConnectController: while exclusive", connect(controller, ptr::null_mut(), false), Status::NOT_FOUND);
+    let close = unsafe { (bs().close_protocol)(controller, &mut guid, env::image(), ptr::null_mut()) };
+    status("CloseProtocol: exclusive against a driver", close, Status::SUCCESS);
+
+    connect(controller, ptr::null_mut(), false);
+    NEW.stubborn.store(true, Relaxed);
+    let open = unsafe {
+        let attributes = efi::OPEN_PROTOCOL_EXCLUSIVE;
+        (bs().open_protocol)(controller, &mut guid, &mut found, env::image(), ptr::null_mut(), attributes)
+    };
+    status("OpenProtocol: exclusive: driver stays", open, Status::ACCESS_DENIED);
+    NEW.stubborn.store(false, Relaxed);
+}
+
+fn replacing(controller: Handle) {
+    let (starts, stops) = NEW.counts();
+    let mut guid = CONTROLLER;
+    let replace = unsafe { (bs().reinstall_protocol_interface)(controller, &mut guid, interface(1), interface(2)) };
+    status("ReinstallProtocol: with a driver", replace, Status::SUCCESS);
+    equal("ReinstallProtocol: stopped and started again", NEW.counts(), (starts + 1, stops + 2));
+    equal("ReinstallProtocol: new interface", env::interface::<c_void>(controller, &CONTROLLER), interface(2));
+    disconnect(controller, ptr::null_mut(), ptr::null_mut());
+}
+
+fn recursive(controller: Handle) {
+    let (starts, _) = LEAF.counts();
+    status("ConnectController: recursive", connect(controller, ptr::null_mut(), true), Status::SUCCESS);
+    equal("ConnectController: recursive: the child's driver", LEAF.counts().0, starts + 1);
+    let child = NEW.child.load(Relaxed);
+    status(
+        "DisconnectController: with a child that is used",
+        disconnect(controller, ptr::null_mut(), ptr::null_mut()),
+        Status::SUCCESS,
+    );
+    equal("DisconnectController: the child's driver stopped", LEAF.counts(), (starts + 1, starts + 1));
+    check("DisconnectController: the used child is gone", !is_installed(child, CHILD));
+}
+
+fn refusing(controller: Handle) {
+    connect(controller, ptr::null_mut(), false);
+    NEW.stubborn.store(true, Relaxed);
+    let stopped = disconnect(controller, ptr::null_mut(), ptr::null_mut());
+    check("DisconnectController: driver stays", stopped.is_error());
+    status("UninstallProtocol: driver stays", uninstall(controller, CONTROLLER, 2), Status::ACCESS_DENIED);
+    check("UninstallProtocol: driver stays: protocol too", is_installed(controller, CONTROLLER));
+    NEW.stubborn.store(false, Relaxed);
+    status("UninstallProtocol: driver goes", uninstall(controller, CONTROLLER, 2), Status::SUCCESS);
+    check("UninstallProtocol: driver goes: controller too", !is_installed(controller, CONTROLLER));
+}
