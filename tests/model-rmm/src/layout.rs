@@ -95,7 +95,12 @@ impl Layout {
             Dma::SharedBit => (half, half),
             Dma::Canonical => (0, FLASH_WINDOW.start),
         };
-        let taken = [start..end, start.saturating_add(shared_offset)..end.saturating_add(shared_offset), MODEL];
+        let taken = [
+            start..end,
+            start.saturating_add(shared_offset)..end.saturating_add(shared_offset),
+            flash_offset..flash_offset.saturating_add(FLASH),
+            MODEL,
+        ];
         if ram_end < MODEL.end {
             return Err(LayoutError::QemuRam { needed: MODEL.end, has: ram_end });
         }
@@ -121,10 +126,15 @@ impl Layout {
         self.ram.contains(&canonical) || self.flash.contains(&canonical)
     }
 
-    /// Where the shared alias of a canonical IPA is backed; none where devices cannot be let in
-    /// (flash is no RAM of QEMU's).
+    /// Where the shared alias of a canonical IPA is backed; none where there is no memory.
     pub fn shared_pa(&self, canonical: u64) -> Option<u64> {
-        self.ram.contains(&canonical).then(|| canonical.saturating_add(self.shared_offset))
+        if self.ram.contains(&canonical) {
+            Some(canonical.saturating_add(self.shared_offset))
+        } else if self.flash.contains(&canonical) {
+            Some(canonical.saturating_add(self.flash_offset))
+        } else {
+            None
+        }
     }
 }
 
@@ -145,7 +155,11 @@ mod tests {
         let layout = Layout::new(Launch::Bios, GIB, 33, Dma::SharedBit, 9 * GIB).unwrap();
         assert_eq!(layout.shared_pa(0x4000_0000), Some(0x1_4000_0000));
         assert_eq!(layout.shared_pa(0x8000_0000), None);
-        assert_eq!(layout.pool, [0x8000_0000..0x1_3000_0000, 0x1_8000_0000..0x2_4000_0000]);
+        assert_eq!(layout.shared_pa(0x1000), Some(0x1_0000_1000));
+        assert_eq!(
+            layout.pool,
+            [0x8000_0000..0x1_0000_0000, 0x1_0400_0000..0x1_3000_0000, 0x1_8000_0000..0x2_4000_0000]
+        );
         assert!(layout.is_memory(0) && !layout.is_memory(0x900_0000));
     }
 
