@@ -64,7 +64,11 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
     let mut fw_cfg = machine.fw_cfg.as_ref().map(FwCfg::new).transpose()?;
     if let Some(fw_cfg) = &mut fw_cfg {
         set_log_level(fw_cfg)?;
+        log::info!("fw_cfg: transfers by {}", if fw_cfg.has_dma() { "DMA" } else { "MMIO" });
     }
+    log::info!("image: entered at {:#x}, runs at {:#x}", start.entered_at, memory::image().start);
+    log::debug!("{layout:x?}");
+    log::debug!("{machine:x?}");
 
     // SAFETY: the only call, and RAM is mapped.
     unsafe { efi::start(&machine, &layout)? };

@@ -9,40 +9,66 @@ use aarch64_cpu::asm::barrier;
 /// CTR_EL0.DminLine and CTR_EL0.IminLine: where the logarithms of the smallest lines' words stand.
 const DATA_LINE: u32 = 16;
 const INSTRUCTION_LINE: u32 = 0;
+/// CTR_EL0.IDC: instruction fetches see data without it being cleaned.
+const IDC: u64 = 1 << 28;
+/// CTR_EL0.DIC: instruction fetches see memory without lines being invalidated.
+const DIC: u64 = 1 << 29;
 
-fn line_size(field: u32) -> u64 {
+/// From this many bytes on all instruction lines are dropped at once: it costs no more than refilling them.
+const WHOLE_INSTRUCTION_CACHE: u64 = 256 * 1024;
+
+fn cache_type() -> u64 {
     let ctr: u64;
     // SAFETY: reads an identification register.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
-    4 << ((ctr >> field) & 0xf)
+    ctr
 }
 
-fn lines(range: &Range<u64>, line: u64) -> impl Iterator<Item = u64> + use<> {
-    let first = range.start & !(line - 1);
-    let end = range.end;
-    core::iter::successors(Some(first), move |at| at.checked_add(line)).take_while(move |at| *at < end)
+/// Runs one cache instruction on every line of `range`.
+macro_rules! each_line {
+    ($instruction:literal, $range:expr, $field:expr) => {{
+        let line = 4u64 << ((cache_type() >> $field) & 0xf);
+        let range: &Range<u64> = $range;
+        if !range.is_empty() {
+            // SAFETY: the instructions that this file gives move no written data but towards memory; the addresses
+            // are those of mapped memory, from the first line of the range to its last.
+            unsafe {
+                asm!(
+                    concat!("2: ", $instruction, ", {at}"),
+                    "add {at}, {at}, {line}",
+                    "cmp {at}, {end}",
+                    "b.lo 2b",
+                    at = inout(reg) range.start & !(line - 1) => _,
+                    line = in(reg) line,
+                    end = in(reg) range.end,
+                    options(nostack),
+                );
+            }
+        }
+    }};
 }
 
-/// Makes instructions written to `range` be fetched as written.
+/// Makes instructions written to `range` be fetched as written, by this CPU.
 pub fn sync_instructions(range: Range<u64>) {
-    for address in lines(&range, line_size(DATA_LINE)) {
-        // SAFETY: cleaning a line of mapped memory changes no value that a program can read.
-        unsafe { asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
+    let ctr = cache_type();
+    if ctr & IDC == 0 {
+        each_line!("dc cvau", &range, DATA_LINE);
     }
     barrier::dsb(barrier::ISH);
-    for address in lines(&range, line_size(INSTRUCTION_LINE)) {
-        // SAFETY: dropping an instruction line makes it be fetched again, which is what is wanted.
-        unsafe { asm!("ic ivau, {}", in(reg) address, options(nostack, preserves_flags)) };
+    if ctr & DIC == 0 {
+        if range.end.saturating_sub(range.start) >= WHOLE_INSTRUCTION_CACHE {
+            // SAFETY: dropping instruction lines makes them be fetched again, nothing else.
+            unsafe { asm!("ic iallu", options(nostack, preserves_flags)) };
+        } else {
+            each_line!("ic ivau", &range, INSTRUCTION_LINE);
+        }
+        barrier::dsb(barrier::ISH);
     }
-    barrier::dsb(barrier::ISH);
     barrier::isb(barrier::SY);
 }
 
 /// Brings `range` to memory and out of the caches, for code that runs with its caches off.
 pub fn clean_invalidate(range: Range<u64>) {
-    for address in lines(&range, line_size(DATA_LINE)) {
-        // SAFETY: clean and invalidate loses no written data.
-        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
-    }
+    each_line!("dc civac", &range, DATA_LINE);
     barrier::dsb(barrier::SY);
 }

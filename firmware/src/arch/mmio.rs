@@ -49,11 +49,6 @@ impl Mmio {
         Self { base, size }
     }
 
-    /// Where the registers are.
-    pub fn base(&self) -> u64 {
-        self.base
-    }
-
     fn address(&self, offset: u64, width: u64) -> Option<u64> {
         let end = offset.checked_add(width)?;
         if end > self.size {
