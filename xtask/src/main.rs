@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod command;
 mod fetch;
+mod fuzz;
 mod image;
 mod initramfs;
 mod run;
@@ -33,6 +34,8 @@ enum Task {
     Test(test::Options),
     /// Check formatting and lints
     Check,
+    /// Fuzz the parsers
+    Fuzz(fuzz::Options),
     /// Measure the firmware beside EDK2 and write docs/performance.md
     Bench(bench::Options),
     /// Fetch the kernels and tools that the other commands need
@@ -69,6 +72,7 @@ fn execute(task: Task) -> Result<ExitCode> {
             check::format()?;
             check::lint()?;
         }
+        Task::Fuzz(options) => fuzz::fuzz(&options)?,
         Task::Bench(options) => bench::bench(&options)?,
         Task::Fetch(options) => {
             tools::ensure(&tools::EMULATOR, options.setup)?;

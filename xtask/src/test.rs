@@ -142,44 +142,14 @@ fn result_line(line: &str) -> Option<(u32, u32)> {
 }
 
 fn miri(setup: Setup) -> Result<Tally> {
-    let probe = |args: &[&str]| {
-        Command::new("cargo")
-            .current_dir(workspace::root())
-            .args(["+nightly", "miri"])
-            .args(args)
-            // Set by the cargo that runs this, they would choose its toolchain.
-            .env_remove("RUSTUP_TOOLCHAIN")
-            .env_remove("CARGO")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    if !probe(&["--version"]) {
-        let install = [
-            "toolchain",
-            "install",
-            "nightly",
-            "--profile",
-            "minimal",
-            "--component",
-            "miri",
-            "--component",
-            "rust-src",
-        ];
-        println!("missing: Miri. rustup {}", install.join(" "));
-        if setup.no_install {
-            return skipped("Miri is not installed");
-        }
-        command::run(Command::new("rustup").args(install))?;
+    if let Err(error) = tools::ensure_nightly(&["miri", "rust-src"], setup) {
+        return skipped(&format!("{error:#}"));
     }
     let members = check::members()?;
-    let mut cargo = Command::new("cargo");
+    let mut cargo = tools::nightly();
     cargo
         .current_dir(workspace::root())
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .args(["+nightly", "miri", "test", "--quiet", "--lib", "--no-fail-fast"])
+        .args(["miri", "test", "--quiet", "--lib", "--no-fail-fast"])
         // Apart from the other builds, which it would have cargo do again.
         .arg("--target-dir")
         .arg(workspace::target().join("miri"));

@@ -76,3 +76,35 @@ pub fn ensure_target(target: &str) -> Result<()> {
     println!("adding the Rust target {target}");
     command::run(Command::new("rustup").current_dir(vm::workspace::root()).args(["target", "add", target]))
 }
+
+/// The nightly toolchain's cargo, for Miri and fuzzing.
+pub fn nightly() -> Command {
+    let mut command = Command::new("cargo");
+    // Set by the cargo that runs this, they would choose its toolchain.
+    for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
+        command.env_remove(name);
+    }
+    command.arg("+nightly");
+    command
+}
+
+/// Makes sure that the nightly toolchain and some of its components are there.
+pub fn ensure_nightly(components: &[&str], setup: Setup) -> Result<()> {
+    let mut rustup = Command::new("rustup");
+    rustup.args(["component", "list", "--installed", "--toolchain", "nightly"]);
+    let installed = rustup.output().ok().filter(|output| output.status.success());
+    let installed = installed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let has = |component: &&str| installed.as_ref().is_some_and(|list| list.contains(component));
+    if installed.is_some() && components.iter().all(has) {
+        return Ok(());
+    }
+    let mut install = vec!["toolchain", "install", "nightly", "--profile", "minimal"];
+    for component in components {
+        install.extend(["--component", component]);
+    }
+    println!("missing: the nightly toolchain or {}", components.join(" or "));
+    if setup.no_install {
+        bail!("not installed: run `rustup {}`", install.join(" "));
+    }
+    command::run(Command::new("rustup").args(install))
+}
