@@ -218,6 +218,34 @@ fn reg(range: &Range<u64>) -> Vec<u8> {
     [range.start.to_be_bytes(), size.to_be_bytes()].concat()
 }
 
+/// Where QEMU has the PCIe configuration space when addresses are short of bits (16 buses).
+const LOW_ECAM: Range<u64> = 0x3f00_0000..0x4000_0000;
+
+/// A device's registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Where the realm has them: canonical IPA.
+    pub ipa: Range<u64>,
+    /// Where QEMU has the first of them.
+    pub pa: u64,
+}
+
+impl Window {
+    /// The physical address of a canonical IPA in the window.
+    pub fn translate(&self, ipa: u64) -> Option<u64> {
+        let offset = ipa.checked_sub(self.ipa.start)?;
+        self.ipa.contains(&ipa).then(|| self.pa.saturating_add(offset))
+    }
+}
+
+/// Registers at `range` as a realm has them whose protected half ends at `half`: those beyond it
+/// can only be the PCIe configuration space, for which there is a low place as well.
+fn window(range: Range<u64>, half: u64) -> Window {
+    let pa = range.start;
+    let ipa = if range.end > half { LOW_ECAM } else { range };
+    Window { ipa, pa }
+}
+
 /// What QEMU's tree says of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -226,7 +254,7 @@ pub struct Machine {
     /// Number of CPUs.
     pub cpus: usize,
     /// Where devices answer.
-    pub mmio: Vec<Range<u64>>,
+    pub mmio: Vec<Window>,
     /// Registers of fw_cfg.
     pub fw_cfg: Option<Range<u64>>,
     /// GICv3 distributor.
@@ -236,8 +264,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads it; none when something the model needs is not there.
-    pub fn from_tree(root: &Node) -> Option<Self> {
+    /// Reads it for a realm whose protected half ends at `half`; none when something the model
+    /// needs is not there.
+    pub fn from_tree(root: &Node, half: u64) -> Option<Self> {
         let mut machine =
             Self { ram_end: 0, cpus: 0, mmio: vec![], fw_cfg: None, distributor: 0..0, redistributors: 0..0 };
         for node in &root.children {
@@ -260,17 +289,24 @@ impl Machine {
                 machine.fw_cfg = regions.first().cloned();
             }
             if node.is_compatible("pci-host-ecam-generic") {
-                // Three child cells, two parent cells, two size cells.
                 let ranges = node.cells("ranges");
-                let windows = ranges.chunks_exact(7).filter_map(|entry| region(entry.get(3..)?));
-                machine.mmio.extend(windows);
+                let windows = ranges.chunks_exact(PCI_RANGE).filter_map(pci_window);
+                let windows = windows.filter(|range| range.end <= half);
+                machine.mmio.extend(windows.map(|range| window(range, half)));
             }
             if !node.is_compatible("cfi-flash") {
-                machine.mmio.extend(regions);
+                machine.mmio.extend(regions.into_iter().map(|range| window(range, half)));
             }
         }
         (machine.cpus > 0 && !machine.distributor.is_empty()).then_some(machine)
     }
+}
+
+/// Cells of an entry of a PCI host's `ranges`: three of the bus, two of the parent, two of size.
+const PCI_RANGE: usize = 7;
+
+fn pci_window(entry: &[u64]) -> Option<Range<u64>> {
+    region(entry.get(3..)?)
 }
 
 /// What becomes of the tree.
@@ -278,6 +314,8 @@ impl Machine {
 pub struct Edit<'a> {
     /// The realm's RAM.
     pub ram: Range<u64>,
+    /// End of its protected half.
+    pub half: u64,
     /// Whether fw_cfg stays.
     pub fw_cfg: bool,
     /// Whether the PMU stays.
@@ -288,6 +326,19 @@ pub struct Edit<'a> {
     pub initrd: Option<Range<u64>>,
     /// What the host lies about.
     pub lie: Option<DtbLie>,
+}
+
+/// Keeps of a PCI host what is in the protected half.
+fn narrow_pci(node: &mut Node, half: u64) {
+    if node.regions().iter().any(|range| range.end > half) {
+        node.set("reg", reg(&LOW_ECAM));
+        node.set("bus-range", [0_u32, 15].map(u32::to_be_bytes).concat());
+    }
+    let ranges = node.cells("ranges");
+    let kept = ranges.chunks_exact(PCI_RANGE);
+    let kept = kept.filter(|entry| pci_window(entry).is_some_and(|range| range.end <= half));
+    let cells = kept.flatten().map(|cell| (*cell as u32).to_be_bytes());
+    node.set("ranges", cells.flatten().collect());
 }
 
 /// Makes the realm's tree of QEMU's.
@@ -314,6 +365,7 @@ pub fn realm_tree(root: &mut Node, edit: &Edit<'_>) -> Vec<u8> {
             // Without ITS there are no message interrupts to map.
             node.remove("msi-map");
             node.remove("msi-parent");
+            narrow_pci(node, edit.half);
         }
     }
     let size = edit.ram.end.saturating_sub(edit.ram.start);

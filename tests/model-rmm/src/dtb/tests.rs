@@ -20,6 +20,8 @@ fn qemu() -> Node {
     let mut ranges = vec![0x02, 0, 0, 0].to_vec();
     ranges.extend([0; 8]);
     ranges.extend(reg(&(0x1000_0000..0x3eff_0000)));
+    ranges.extend([3, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0]);
+    ranges.extend(reg(&(0x80_0000_0000..0x100_0000_0000)));
     let memory = reg(&(0x4000_0000..0x2_4000_0000));
     root.children = vec![
         node("memory@40000000", &[("device_type", b"memory\0"), ("reg", &memory)]),
@@ -36,7 +38,7 @@ fn qemu() -> Node {
             &[
                 ("compatible", b"pci-host-ecam-generic\0"),
                 ("ranges", &ranges),
-                ("reg", &reg(&(0x3f00_0000..0x4000_0000))),
+                ("reg", &reg(&(0x40_1000_0000..0x40_2000_0000))),
             ],
         ),
         node("chosen", &[("rng-seed", &[1; 32]), ("stdout-path", b"/pl011@9000000\0")]),
@@ -47,6 +49,7 @@ fn qemu() -> Node {
 fn edit() -> Edit<'static> {
     Edit {
         ram: 0x4000_0000..0x6000_0000,
+        half: 1 << 32,
         fw_cfg: true,
         pmu: false,
         bootargs: Some("quiet"),
@@ -76,13 +79,16 @@ fn damaged_blobs_are_refused_or_read_but_never_worse() {
 
 #[test]
 fn reads_the_machine() {
-    let machine = Machine::from_tree(&qemu()).unwrap();
+    let machine = Machine::from_tree(&qemu(), 1 << 32).unwrap();
     assert_eq!((machine.ram_end, machine.cpus), (0x2_4000_0000, 2));
     assert_eq!(machine.distributor, 0x800_0000..0x801_0000);
     assert_eq!(machine.fw_cfg, Some(0x902_0000..0x902_0018));
-    assert!(machine.mmio.contains(&(0x1000_0000..0x3eff_0000)));
-    assert!(machine.mmio.contains(&(0x3f00_0000..0x4000_0000)));
-    assert!(!machine.mmio.iter().any(|range| range.start == 0));
+    let windows: Vec<_> = machine.mmio.iter().map(|window| window.ipa.clone()).collect();
+    assert!(windows.contains(&(0x1000_0000..0x3eff_0000)));
+    assert!(windows.contains(&(0x3f00_0000..0x4000_0000)));
+    let ecam = machine.mmio.iter().find_map(|window| window.translate(0x3f00_1000));
+    assert_eq!(ecam, Some(0x40_1000_1000));
+    assert!(!windows.iter().any(|range| range.start == 0));
 }
 
 #[test]
@@ -99,6 +105,10 @@ fn makes_the_realms_tree() {
     assert_eq!(chosen.property("rng-seed"), None);
     assert_eq!(chosen.property("bootargs"), Some(&b"quiet\0"[..]));
     assert_eq!(chosen.property("linux,initrd-start"), Some(&0x4800_0000_u64.to_be_bytes()[..]));
+    let pcie = tree.children.iter().find(|child| child.name.starts_with("pcie")).unwrap();
+    assert_eq!(pcie.regions(), [0x3f00_0000..0x4000_0000]);
+    assert_eq!(pcie.property("ranges").unwrap().len(), 28);
+    assert_eq!(pcie.property("bus-range"), Some(&[0, 0, 0, 0, 0, 0, 0, 15][..]));
     let intc = tree.children.iter().find(|child| child.name.starts_with("intc")).unwrap();
     assert!(intc.property("interrupts").is_none() && intc.children.is_empty());
 }

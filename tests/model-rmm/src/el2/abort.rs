@@ -66,15 +66,15 @@ fn inject(state: &mut State, frame: &mut Frame, esr: u64, injection: Injection) 
 
 /// An access to a device's address in the unprotected half.
 fn device(state: &mut State, frame: &mut Frame, esr: u64, address: u64) {
-    let exists = state.host.machine.mmio.iter().any(|window| window.contains(&address));
+    let place = state.host.machine.mmio.iter().find_map(|window| window.translate(address));
     let access = Access::from_esr(esr);
-    let done = match access {
-        Some(access) if exists && access.write => {
+    let done = match (access, place) {
+        (Some(access), Some(address)) if access.write => {
             state.counts.mmio.1 = state.counts.mmio.1.saturating_add(1);
             let value = register(frame, access.register).map_or(0, |value| *value);
             store(state, address, access.size, access.stored(value))
         }
-        Some(access) if exists => {
+        (Some(access), Some(address)) => {
             state.counts.mmio.0 = state.counts.mmio.0.saturating_add(1);
             load(state, address, access.size).map(|raw| {
                 if let Some(to) = register(frame, access.register) {
@@ -87,7 +87,7 @@ fn device(state: &mut State, frame: &mut Frame, esr: u64, address: u64) {
     match done {
         Some(()) => frame.pc = frame.pc.wrapping_add(4),
         None => {
-            if exists && access.is_none() {
+            if place.is_some() && access.is_none() {
                 log!("host: device access to {address:#x} at pc {:#x} has no syndrome", frame.pc);
             }
             inject(state, frame, esr, Injection::External);

@@ -33,7 +33,7 @@ pub fn boot() {
         stop(format!("{error}; options are: {}", options::NAMES));
     });
     let mut tree = qemu_tree();
-    let Some(machine) = dtb::Machine::from_tree(&tree) else {
+    let Some(machine) = dtb::Machine::from_tree(&tree, 1 << (options.width - 1)) else {
         stop("QEMU's device tree has no GICv3: -M virt,gic-version=3".into());
     };
     if machine.cpus > cpu::MAX {
@@ -52,6 +52,7 @@ pub fn boot() {
         &mut tree,
         &Edit {
             ram: layout.ram.clone(),
+            half: layout.shared_bit(),
             fw_cfg: options.launch == Launch::Bios,
             pmu: options.pmu.is_some(),
             bootargs: options.append.as_deref(),
