@@ -5,7 +5,8 @@
 //! It is started as a kernel (`-kernel efi-check.efi`). Its command line chooses:
 //! `only=<group>` one group of checks; `fuzz=<calls>` and `seed=<number>` how many random calls
 //! are made and from which start; `stay` leaves out `ExitBootServices()` and what is behind it;
-//! `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
+//! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
+//! are typed before anything else; `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
 //! Behind it the machine is powered off.
 #![no_std]
 #![no_main]
@@ -24,6 +25,7 @@ mod exit;
 mod fuzz;
 mod handles;
 mod images;
+mod keys;
 mod memory;
 mod options;
 mod paging;
@@ -56,6 +58,12 @@ const GROUPS: [(&str, fn()); 8] = [
 extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) -> efi::Status {
     env::init(image, table);
     let options = Options::read();
+    if options.returns {
+        return efi::Status::ABORTED;
+    }
+    if options.keys > 0 {
+        keys::print(options.keys);
+    }
     for (name, run) in GROUPS {
         if options.selects(name) {
             say!("# {name}");

@@ -12,12 +12,22 @@ pub struct Options {
     pub fuzz: u64,
     pub seed: u64,
     pub stay: bool,
+    pub returns: bool,
+    pub keys: u64,
     pub uart: u64,
 }
 
 impl Options {
     pub fn read() -> Self {
-        let mut options = Self { only: [0; 16], fuzz: DEFAULT_FUZZ, seed: 1, stay: false, uart: DEFAULT_UART };
+        let mut options = Self {
+            only: [0; 16],
+            fuzz: DEFAULT_FUZZ,
+            seed: 1,
+            stay: false,
+            returns: false,
+            keys: 0,
+            uart: DEFAULT_UART,
+        };
         let image = env::loaded_image();
         if image.load_options.is_null() {
             return options;
@@ -41,6 +51,8 @@ impl Options {
                 }
                 "fuzz" => options.fuzz = value.parse().unwrap_or(DEFAULT_FUZZ),
                 "seed" => options.seed = value.parse().unwrap_or(1),
+                "keys" => options.keys = value.parse().unwrap_or(0),
+                "return" => options.returns = true,
                 "stay" => options.stay = true,
                 "uart" => {
                     let digits = value.trim_start_matches("0x");

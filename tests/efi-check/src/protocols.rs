@@ -7,7 +7,7 @@ use core::slice;
 use r_efi::efi::{self, Boolean, Status};
 use r_efi::protocols::simple_text_input::{self, InputKey};
 use r_efi::protocols::simple_text_input_ex::{self as input_ex, KeyData};
-use r_efi::protocols::{device_path, load_file2, memory_attribute, rng, simple_text_output};
+use r_efi::protocols::{device_path, device_path_utilities, load_file2, memory_attribute, rng, simple_text_output};
 
 use crate::env::{self, bs, free, pool};
 use crate::report::{check, equal, one_of, skipped, status};
@@ -19,6 +19,7 @@ pub fn run() {
     memory_attributes();
     initrd();
     paths();
+    path_utilities();
 }
 
 /// What changes the screen is tried first and reported once the screen is as it was.
@@ -252,4 +253,55 @@ fn paths() {
         header[0] == device_path::TYPE_END
     });
     check("console: device path", ended && at > 4);
+}
+
+fn path_utilities() {
+    let protocol: *mut device_path_utilities::Protocol = env::locate(&device_path_utilities::PROTOCOL_GUID);
+    if protocol.is_null() {
+        return skipped("device path utilities", "not there");
+    }
+    let p = unsafe { &*protocol };
+    let bytes = |path: *mut device_path::Protocol, length: usize| unsafe {
+        slice::from_raw_parts(path.cast::<u8>().cast_const(), length)
+    };
+    let null = ptr::null_mut();
+    let end = [0x7f, 0xff, 4, 0];
+    let path: *const device_path::Protocol = INITRD_PATH.as_ptr().cast();
+    unsafe {
+        equal("GetDevicePathSize", (p.get_device_path_size)(path), 24);
+        equal("GetDevicePathSize: null", (p.get_device_path_size)(null), 0);
+        let copy = (p.duplicate_device_path)(path);
+        check("DuplicateDevicePath", !copy.is_null() && bytes(copy, 24) == INITRD_PATH);
+        check("DuplicateDevicePath: null", (p.duplicate_device_path)(null).is_null());
+        let twice = (p.append_device_path)(path, copy);
+        equal("AppendDevicePath", (p.get_device_path_size)(twice), 44);
+        check(
+            "AppendDevicePath: nodes",
+            bytes(twice, 20) == &INITRD_PATH[..20] && bytes(twice, 44)[20..] == INITRD_PATH,
+        );
+        let empty = (p.append_device_path)(null, null);
+        check("AppendDevicePath: nothing", bytes(empty, 4) == end);
+        let node = (p.create_device_node)(1, 4, 20);
+        check("CreateDeviceNode", bytes(node, 4) == [1, 4, 20, 0]);
+        check("CreateDeviceNode: too short", (p.create_device_node)(1, 4, 3).is_null());
+        let longer = (p.append_device_node)(path, node);
+        equal("AppendDeviceNode", (p.get_device_path_size)(longer), 44);
+        let only = (p.append_device_node)(null, node);
+        check("AppendDeviceNode: to nothing", bytes(only, 4) == [1, 4, 20, 0] && bytes(only, 24)[20..] == end);
+        let both = (p.append_device_path_instance)(path, only);
+        equal("AppendDevicePathInstance", (p.get_device_path_size)(both), 48);
+        check("AppendDevicePathInstance: null", (p.append_device_path_instance)(path, null).is_null());
+        let many = |path| bool::from((p.is_device_path_multi_instance)(path));
+        check("IsDevicePathMultiInstance", many(both) && !many(path));
+        let (mut place, mut size) = (both, 0);
+        let first = (p.get_next_device_path_instance)(&mut place, &mut size);
+        check("GetNextDevicePathInstance: first", size == 24 && bytes(first, 24) == INITRD_PATH);
+        let second = (p.get_next_device_path_instance)(&mut place, &mut size);
+        check("GetNextDevicePathInstance: second", size == 24 && bytes(second, 4) == [1, 4, 20, 0]);
+        check("GetNextDevicePathInstance: no more", place.is_null());
+        check("GetNextDevicePathInstance: null", (p.get_next_device_path_instance)(&mut place, &mut size).is_null());
+        for path in [copy, twice, empty, node, longer, only, both, first, second] {
+            free(path.cast());
+        }
+    }
 }

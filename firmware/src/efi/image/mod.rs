@@ -13,4 +13,5 @@ mod switch;
 
 pub use abi::{exit, load_image, start_image, unload_image};
 pub use load::{Buffer, LoadError};
+pub use path::bytes as path_bytes;
 pub use registry::{firmware, init, load_from_buffer, load_in_place, set_load_options, start};

@@ -13,6 +13,7 @@ use super::super::services;
 use super::load::{Buffer, Kind, LoadError, Mapped};
 use super::path::OwnedPath;
 use super::switch;
+use crate::log;
 
 /// Where an image is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ struct Image {
     /// Dropping these frees the memory, so they come last.
     device_path: Option<OwnedPath>,
     _file_path: Option<OwnedPath>,
-    _memory: Buffer,
+    memory: Buffer,
 }
 
 /// A handle as a name: compared and handed out, never followed.
@@ -187,6 +188,8 @@ fn register(parent: Handle, path: Option<&[u8]>, mapped: Mapped) -> Result<Handl
         uninstall(handle, interface, full_path);
         return Err(Status::OUT_OF_RESOURCES.into());
     }
+    let address = image.memory.address();
+    log::debug!("image at {address:#x}, entry at {:#x}", image.entry);
     registry.images.push(Image { handle: Name(handle), ..image });
     Ok(handle)
 }
@@ -231,7 +234,7 @@ impl Image {
             protocol,
             device_path,
             _file_path: file_path,
-            _memory: mapped.memory,
+            memory: mapped.memory,
         })
     }
 

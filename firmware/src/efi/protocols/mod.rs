@@ -1,6 +1,7 @@
 //! The protocols that the firmware itself offers, and the handles they are on.
 
-pub mod abi;
+mod abi;
+mod device_path_utilities;
 pub mod initrd;
 mod memory_attribute;
 mod rng;
@@ -12,8 +13,9 @@ use core::ffi::c_void;
 use formats::device_path::{Builder, LINUX_EFI_INITRD_MEDIA, VT_UTF8};
 use r_efi::efi::{Guid, Handle, Status};
 use r_efi::protocols::{
-    device_path, load_file2, memory_attribute as memory_attribute_protocol, rng as rng_protocol,
-    simple_text_input, simple_text_input_ex, simple_text_output,
+    device_path, device_path_utilities as utilities_protocol, load_file2,
+    memory_attribute as memory_attribute_protocol, rng as rng_protocol, simple_text_input, simple_text_input_ex,
+    simple_text_output,
 };
 
 use super::services;
@@ -21,7 +23,7 @@ use super::services;
 /// What the firmware would set on a line that has a rate.
 const CONSOLE_RATE: u64 = 115_200;
 
-/// Installs the console, memory attributes and, where the processor has one, the random number
+/// Installs the console, memory attributes, device path utilities and, where the processor has one, the random number
 /// generator; names the console in the system table.
 ///
 /// # Errors
@@ -29,7 +31,8 @@ const CONSOLE_RATE: u64 = 115_200;
 pub fn install() -> Result<(), Status> {
     let output = text_output::create();
     let input = text_input::create()?;
-    let console = install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().console(0, CONSOLE_RATE, &VT_UTF8))?)?;
+    let console =
+        install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().console(0, CONSOLE_RATE, &VT_UTF8))?)?;
     let on_console = [
         (&simple_text_output::PROTOCOL_GUID, output.cast::<c_void>()),
         (&simple_text_input::PROTOCOL_GUID, input.simple.cast()),
@@ -47,6 +50,8 @@ pub fn install() -> Result<(), Status> {
 
     let attributes = memory_attribute::create();
     install_on_new(&memory_attribute_protocol::PROTOCOL_GUID, attributes.cast())?;
+    let utilities = device_path_utilities::create();
+    install_on_new(&utilities_protocol::PROTOCOL_GUID, utilities.cast())?;
     if let Some(rng) = rng::create() {
         install_on_new(&rng_protocol::PROTOCOL_GUID, rng.cast())?;
     }
@@ -58,7 +63,8 @@ pub fn install() -> Result<(), Status> {
 /// # Errors
 /// `OUT_OF_RESOURCES`.
 pub fn install_initrd(size: usize, read: initrd::ReadFile) -> Result<(), Status> {
-    let handle = install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().vendor_media(&LINUX_EFI_INITRD_MEDIA))?)?;
+    let handle =
+        install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().vendor_media(&LINUX_EFI_INITRD_MEDIA))?)?;
     let protocol = initrd::create(size, read);
     services::install_protocol(Some(handle), &load_file2::PROTOCOL_GUID, protocol.cast())?;
     Ok(())
