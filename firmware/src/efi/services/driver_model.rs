@@ -2,6 +2,7 @@
 //! chapter 11).
 #![expect(unsafe_code, reason = "calls the members of driver binding protocols")]
 
+use core::cmp::Reverse;
 use core::ptr;
 
 use alloc::vec::Vec;
@@ -186,14 +187,15 @@ fn candidates(controller: Handle, first: &[Handle]) -> Result<Vec<Driver>, Statu
             push(&mut families, (unsafe { ((*family).get_version)(family) }, *driver))?;
         }
     }
-    families.sort_by_key(|(version, _)| core::cmp::Reverse(*version));
+    // The unstable sort needs no memory; the handle makes the order of equal versions the same each time.
+    families.sort_unstable_by_key(|(version, driver)| (Reverse(*version), driver.handle.addr()));
     families.iter().map(|(_, driver)| driver).try_for_each(&mut add)?;
     for image in bus_overrides(controller)? {
         all.iter().filter(|driver| driver.image() == image).try_for_each(&mut add)?;
     }
     let mut by_version = Vec::new();
     all.iter().try_for_each(|driver| push(&mut by_version, *driver))?;
-    by_version.sort_by_key(|driver| core::cmp::Reverse(driver.version()));
+    by_version.sort_unstable_by_key(|driver| (Reverse(driver.version()), driver.handle.addr()));
     by_version.iter().try_for_each(&mut add)?;
     Ok(ordered)
 }
