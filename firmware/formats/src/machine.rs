@@ -17,7 +17,7 @@ use crate::device_tree::{self, Node, Tree};
 pub use console::{Console, Uart};
 pub use cpu::{Conduit, Cpu, EnableMethod};
 pub use gic::Gic;
-pub use memory::Reserved;
+pub use memory::{Reservation, Reserved};
 pub use pcie::{PcieHost, Window, WindowSpace};
 
 /// More virtio-mmio transports than any VMM provides (QEMU: 32).

@@ -56,6 +56,7 @@ fn nodes_are_built() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn what_is_too_long_is_not_built() {
     let node = |len: usize| Builder::new().node(4, 3, &[&vec![0; len]]);
     assert_eq!(node(0xfffc).finish(), Err(Error::NodeTooLong));
@@ -66,6 +67,7 @@ fn what_is_too_long_is_not_built() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn lengths_are_checked() {
     let parse = |bytes: &[u8]| DevicePath::parse(bytes).map(DevicePath::size);
     assert_eq!(parse(&END), Ok(4));

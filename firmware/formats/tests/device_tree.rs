@@ -156,6 +156,7 @@ fn duplicates_are_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn depth_and_counts_are_bounded() {
     let nested = |depth: usize| {
         let mut tree = TreeBuilder::default();
@@ -282,6 +283,7 @@ fn trees_without_chosen_need_no_cleaning() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn boot_arguments_are_set() {
     let without_chosen = TreeBuilder::new(|root| {
         root.flag("first");
@@ -324,6 +326,7 @@ fn boot_arguments_of_an_earlier_stage_go() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn boot_arguments_that_do_not_fit_are_refused() {
     let blob = machines::kvmtool().finish(0);
     let refused = |bootargs: &str| with_boot_arguments(&blob, Some(bootargs), None).unwrap_err();
@@ -354,9 +357,10 @@ fn theirs(node: FdtNode<'_>, depth: usize, listing: &mut Listing) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn another_parser_reads_the_same() {
     let mut random = Xorshift::new(42);
-    let cases = if cfg!(miri) { 5 } else { 5000 };
+    let cases = 5000;
     let seeds = machines::all();
     let mut compared = 0;
     for case in 0..cases {

@@ -30,6 +30,7 @@ fn bad(node: &'static str, property: &'static str) -> MachineError {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn qemu() {
     let machine = read(machines::qemu(&Qemu::default())).unwrap();
     assert_eq!(machine.memory, [region(0x4000_0000, 0x2000_0000)]);
@@ -74,6 +75,7 @@ fn qemu() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn qemu_variants() {
     let machine = read(machines::qemu(&Qemu {
         gic_v2: true,
@@ -425,6 +427,7 @@ fn windows_are_checked() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn reserved_memory() {
     let reserved = |reg: &[u64]| {
         with(|root| {

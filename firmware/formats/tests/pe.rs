@@ -145,6 +145,7 @@ fn sections_are_checked() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn truncated_files_are_refused() {
     let file = image::application().build();
     // What is behind the sections is not loaded.
@@ -238,6 +239,7 @@ fn relocation_directory_is_inside() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn stripped_relocations() {
     let mut builder = image::application();
     builder.characteristics |= 1;
@@ -283,6 +285,7 @@ fn permissions() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn flat_layouts() {
     assert_eq!(parse(&image::application()).unwrap().flat_len(), None);
     let kernel = |change: fn(&mut ImageBuilder)| {

@@ -9,13 +9,24 @@ use crate::device_tree::Tree;
 const MAX_MEMORY: usize = 64;
 const MAX_RESERVED: usize = 128;
 
+/// How a region is reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reservation {
+    /// By an entry of the memory reservation block: nobody may use it.
+    Block,
+    /// By a child of `/reserved-memory`: the operating system uses it as that node says.
+    Node,
+    /// By a child of `/reserved-memory` with `no-map`: it must not even be mapped.
+    NoMap,
+}
+
 /// A region the tree keeps from being used as RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reserved {
     /// The region, of any alignment.
     pub region: Region,
-    /// Whether it must not even be mapped (`no-map`).
-    pub no_map: bool,
+    /// How it is reserved.
+    pub by: Reservation,
 }
 
 /// The memory banks. `hotpluggable` ones are RAM like any other, as Linux takes them.
@@ -75,26 +86,26 @@ pub fn reserved(tree: &Tree<'_>) -> Result<Vec<Reserved>, MachineError> {
             continue;
         }
         let region = Region::new(*base, *size).ok_or(bad("/memreserve/", "address, size"))?;
-        push(&mut list, region, false)?;
+        push(&mut list, region, Reservation::Block)?;
     }
     let parent = tree.root().child("reserved-memory");
     let children = parent.into_iter().flat_map(|parent| parent.children());
     for node in children.filter(|node| node.has("reg") && node.is_enabled()) {
-        let no_map = node.has("no-map");
+        let by = if node.has("no-map") { Reservation::NoMap } else { Reservation::Node };
         for region in bus::regions(NODE, node, "reg")? {
             let region = region?.ok_or(bad(NODE, "ranges"))?;
-            push(&mut list, region, no_map)?;
+            push(&mut list, region, by)?;
         }
     }
     list.sort_unstable();
     Ok(list)
 }
 
-fn push(list: &mut Vec<Reserved>, region: Region, no_map: bool) -> Result<(), MachineError> {
+fn push(list: &mut Vec<Reserved>, region: Region, by: Reservation) -> Result<(), MachineError> {
     if list.len() == MAX_RESERVED {
         return Err(MachineError::TooMany("/reserved-memory"));
     }
     list.try_reserve(1)?;
-    list.push(Reserved { region, no_map });
+    list.push(Reserved { region, by });
     Ok(())
 }

@@ -1,10 +1,14 @@
 //! A writer of flattened device trees.
 
-/// What stands between the header's fields.
+use std::collections::BTreeMap;
+
+/// A tree in the making.
 #[derive(Default)]
 pub struct TreeBuilder {
     structure: Vec<u8>,
     strings: Vec<u8>,
+    /// The offsets of the names in the strings block.
+    names: BTreeMap<String, u32>,
     pub reservations: Vec<(u64, u64)>,
 }
 
@@ -48,13 +52,14 @@ impl TreeBuilder {
     }
 
     fn name(&mut self, name: &str) -> u32 {
-        let entry = [name.as_bytes(), b"\0"].concat();
-        let known = self.strings.windows(entry.len()).position(|window| window == entry);
-        known.unwrap_or_else(|| {
-            let at = self.strings.len();
-            self.strings.extend(entry);
-            at
-        }) as u32
+        if let Some(offset) = self.names.get(name) {
+            return *offset;
+        }
+        let offset = self.strings.len() as u32;
+        self.strings.extend(name.as_bytes());
+        self.strings.push(0);
+        self.names.insert(name.to_owned(), offset);
+        offset
     }
 
     /// A property without a value.
