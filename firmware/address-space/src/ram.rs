@@ -28,7 +28,9 @@ pub struct RamLayout {
     pub ram: Vec<Range<u64>>,
     /// What of all RAM must not be touched: sorted, disjoint.
     pub no_map: Vec<Range<u64>>,
-    /// What of `ram` must not be given away: sorted, disjoint.
+    /// What of `ram` nobody may be given: sorted, disjoint.
+    pub kept: Vec<Range<u64>>,
+    /// What of the rest only the operating system may give away: sorted, disjoint.
     pub reserved: Vec<Range<u64>>,
     /// Whether the image lies in it. Where it does not (firmware in RAM of its own), no one else gets its memory.
     pub image_in_ram: bool,
@@ -37,13 +39,15 @@ pub struct RamLayout {
 }
 
 impl RamLayout {
-    /// Divides `all` RAM, of which `no_map` must not be touched and `reserved` not be given away.
+    /// Divides `all` RAM, of which `no_map` must not be touched, `kept` belongs to nobody, and `reserved` to the
+    /// operating system.
     ///
     /// # Errors
     /// [`Error::ImageAcrossRam`], [`Error::NoRoom`].
     pub fn new(
         all: &[Range<u64>],
         no_map: &[Range<u64>],
+        kept: &[Range<u64>],
         reserved: &[Range<u64>],
         image: &Range<u64>,
     ) -> Result<Self, Error> {
@@ -53,12 +57,14 @@ impl RamLayout {
             true => return Err(Error::ImageAcrossRam(image.start)),
             false => false,
         };
-        let free = subtract(&subtract(&ram, core::slice::from_ref(image)), reserved);
+        let available = subtract(&ram, kept);
+        let free = subtract(&subtract(&available, core::slice::from_ref(image)), reserved);
         let tables = free.iter().find_map(|ram| last_block(ram, TABLES_SIZE)).ok_or(Error::NoRoom)?;
         // Reservations may overlap and lie outside of RAM; what they take away from it does neither.
         let no_map = subtract(all, &ram);
-        let reserved = subtract(&ram, &subtract(&ram, reserved));
-        Ok(Self { ram, no_map, reserved, image_in_ram, tables })
+        let kept = subtract(&ram, &available);
+        let reserved = subtract(&available, &subtract(&available, reserved));
+        Ok(Self { ram, no_map, kept, reserved, image_in_ram, tables })
     }
 }
 
@@ -73,7 +79,7 @@ mod tests {
         let all = [GIB..GIB + (8 << 20)];
         let image = GIB + (6 << 20)..GIB + (8 << 20);
         let reserved = GIB + (5 << 20)..GIB + (5 << 20) + 4096;
-        let layout = RamLayout::new(&all, &[], core::slice::from_ref(&reserved), &image).unwrap();
+        let layout = RamLayout::new(&all, &[], &[], core::slice::from_ref(&reserved), &image).unwrap();
         assert_eq!(layout.tables, GIB + (2 << 20)..GIB + (4 << 20));
         assert!(layout.image_in_ram);
     }
@@ -81,14 +87,16 @@ mod tests {
     #[test]
     fn reservations_are_cut_to_ram_and_merged() {
         let reserved = [0..GIB + 4096, GIB + 2048 * 2..GIB + 8192, 3 * GIB..4 * GIB];
-        let layout = RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &reserved, &(0..4096)).unwrap();
-        assert_eq!(layout.reserved, [GIB..GIB + 8192]);
+        let kept = [GIB + 4096..GIB + 8192];
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096)).unwrap();
+        assert_eq!(layout.kept, kept);
+        assert_eq!(layout.reserved, [GIB..GIB + 4096]);
         assert_eq!(layout.no_map, [2 * GIB - 4096..2 * GIB]);
     }
 
     #[test]
     fn an_image_outside_ram_is_none_of_it() {
-        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &(0..2 << 20)).unwrap();
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &[], &(0..2 << 20)).unwrap();
         assert!(!layout.image_in_ram);
         assert_eq!(layout.ram, [GIB + 4096..2 * GIB]);
     }
@@ -96,15 +104,15 @@ mod tests {
     #[test]
     fn an_image_across_an_edge_is_refused() {
         let image = 2 * GIB - 4096..2 * GIB + 4096;
-        assert_eq!(RamLayout::new(&[GIB..2 * GIB], &[], &[], &image), Err(Error::ImageAcrossRam(image.start)));
+        assert_eq!(RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image), Err(Error::ImageAcrossRam(image.start)));
         let inside = GIB..GIB + (2 << 20);
         let no_map = GIB + 4096..GIB + 8192;
-        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &inside);
+        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &[], &inside);
         assert_eq!(refused, Err(Error::ImageAcrossRam(GIB)));
     }
 
     #[test]
     fn ram_without_a_block_is_refused() {
-        assert_eq!(RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &(0..4096)), Err(Error::NoRoom));
+        assert_eq!(RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096)), Err(Error::NoRoom));
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use formats::Region;
-use formats::machine::{Conduit, Console, EnableMethod, Gic, Machine, MachineError, Uart, WindowSpace};
+use formats::machine::{Conduit, Console, EnableMethod, Gic, Machine, MachineError, Reservation, Uart, WindowSpace};
 use support::machines::{self, Qemu};
 use support::tree::TreeBuilder;
 
@@ -131,8 +131,9 @@ fn crosvm() {
     let machine = read(machines::crosvm()).unwrap();
     assert_eq!(machine.console.unwrap().region, region(0x3f8, 8));
     assert!(machine.pcie.is_empty(), "CAM is no ECAM");
-    let reserved: Vec<_> = machine.reserved.iter().map(|reserved| (reserved.region, reserved.no_map)).collect();
-    assert_eq!(reserved, [(region(0x8000_0000, 0x1_0000), false), (region(0xbfff_0000, 0x1_0000), true)]);
+    let reserved: Vec<_> = machine.reserved.iter().map(|reserved| (reserved.region, reserved.by)).collect();
+    let block = (region(0x8000_0000, 0x1_0000), Reservation::Block);
+    assert_eq!(reserved, [block, (region(0xbfff_0000, 0x1_0000), Reservation::NoMap)]);
 }
 
 #[test]

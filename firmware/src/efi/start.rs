@@ -90,10 +90,13 @@ fn seed(machine: &Machine, ram: &RamLayout) -> Result<MemoryMap, MapError> {
     for range in &ram.no_map {
         map.add(efi::RESERVED_MEMORY_TYPE, range.clone(), 0)?;
     }
-    // Reserved regions that may be mapped are described to the operating system by the device tree as well (EBBR
-    // 2.3.1): it must not lose them to its own early allocations, and need not lose them for good.
-    let tables = core::slice::from_ref(&ram.tables);
-    for range in subtract(&ram.reserved, tables) {
+    // Kernels that boot by UEFI take reservations from this map and drop those of the tree's reservation block.
+    let image = memory::image();
+    for range in subtract(&ram.kept, core::slice::from_ref(&image)) {
+        map.claim(efi::RESERVED_MEMORY_TYPE, range)?;
+    }
+    // What a node reserves is the operating system's to use as the node says, once boot services are over.
+    for range in subtract(&ram.reserved, core::slice::from_ref(&image)) {
         map.claim(efi::BOOT_SERVICES_DATA, range)?;
     }
     map.claim(efi::BOOT_SERVICES_DATA, ram.tables.clone())?;

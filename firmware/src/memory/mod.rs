@@ -8,7 +8,7 @@ use core::ops::Range;
 use address_space::page_table::{Leaf, MemoryType, PAGE_SIZE, PageTable, Protection};
 use address_space::ram::RamLayout;
 use address_space::ranges;
-use formats::machine::Machine;
+use formats::machine::{Machine, Reservation};
 use spin::{Mutex, MutexGuard};
 use thiserror::Error;
 
@@ -166,9 +166,10 @@ pub fn protection(range: Range<u64>) -> Result<Protection, MapError> {
 pub fn divide(machine: &Machine) -> Result<RamLayout, Error> {
     let all: Vec<_> = machine.memory.iter().map(|ram| ram.base()..ram.end()).collect();
     // A page of which a part is reserved is reserved.
-    let reserved = |no_map: bool| -> Result<Vec<_>, MapError> {
-        let regions = machine.reserved.iter().filter(|reserved| reserved.no_map == no_map);
+    let reserved = |by: Reservation| -> Result<Vec<_>, MapError> {
+        let regions = machine.reserved.iter().filter(|reserved| reserved.by == by);
         regions.map(|reserved| pages(reserved.region.base(), reserved.region.size())).collect()
     };
-    Ok(RamLayout::new(&all, &reserved(true)?, &reserved(false)?, &image())?)
+    let [no_map, kept, node] = [Reservation::NoMap, Reservation::Block, Reservation::Node].map(reserved);
+    Ok(RamLayout::new(&all, &no_map?, &kept?, &node?, &image())?)
 }
