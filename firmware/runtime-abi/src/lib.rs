@@ -28,6 +28,9 @@ pub const CONFIGURATION_CAPACITY: usize = 32;
 /// Room in [`Tables::address_change`], in entries.
 pub const ADDRESS_CHANGE_CAPACITY: usize = 16;
 
+/// The specification that all tables follow: UEFI 2.10, as `EFI_TABLE_HEADER.Revision` says it (4.2).
+pub const UEFI_REVISION: u32 = (2 << 16) | 100;
+
 /// What the system table gives as the firmware's vendor.
 pub const VENDOR: &str = "realmfw";
 

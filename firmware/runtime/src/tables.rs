@@ -7,7 +7,7 @@ use core::slice;
 use r_efi::efi::{self, RuntimeServices, SystemTable, TableHeader};
 use realmfw_runtime::time::Zone;
 use realmfw_runtime::variables::Phase;
-use runtime_abi::{Parameters, Tables, VENDOR, crc32};
+use runtime_abi::{Parameters, Tables, UEFI_REVISION, VENDOR, crc32};
 
 use crate::region::{self, State};
 use crate::services::{address, capsule, monotonic, reset, time, variable};
@@ -37,7 +37,7 @@ pub extern "C" fn initialize(parameters: *const Parameters) -> *mut Tables {
             vendor.wrapping_add(at).write(u16::from(letter));
         }
         let system = &raw mut (*tables).system_table;
-        (&raw mut (*system).hdr).write(header::<SystemTable>(efi::SYSTEM_TABLE_SIGNATURE, efi::SYSTEM_TABLE_REVISION));
+        (&raw mut (*system).hdr).write(header::<SystemTable>(efi::SYSTEM_TABLE_SIGNATURE, UEFI_REVISION));
         (&raw mut (*system).firmware_vendor).write(vendor);
         (&raw mut (*system).firmware_revision).write(parameters.firmware_revision);
         (&raw mut (*system).runtime_services).write(&raw mut (*tables).runtime_services);
@@ -95,7 +95,7 @@ fn header<Table>(signature: u64, revision: u32) -> TableHeader {
 
 fn runtime_services() -> RuntimeServices {
     RuntimeServices {
-        hdr: header::<RuntimeServices>(efi::RUNTIME_SERVICES_SIGNATURE, efi::RUNTIME_SERVICES_REVISION),
+        hdr: header::<RuntimeServices>(efi::RUNTIME_SERVICES_SIGNATURE, UEFI_REVISION),
         get_time: time::get_time,
         set_time: time::set_time,
         get_wakeup_time: time::get_wakeup_time,

@@ -5,7 +5,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
-use r_efi::efi::{BOOT_SERVICES_REVISION, BOOT_SERVICES_SIGNATURE, BootServices, TableHeader};
+use r_efi::efi::{BOOT_SERVICES_SIGNATURE, BootServices, TableHeader};
 use uefi_core::events::EventTable;
 use uefi_core::handles::HandleDatabase;
 use uefi_core::memory_map::MemoryMap;
@@ -76,7 +76,7 @@ fn boot_services() -> BootServices {
     BootServices {
         hdr: TableHeader {
             signature: BOOT_SERVICES_SIGNATURE,
-            revision: BOOT_SERVICES_REVISION,
+            revision: runtime_abi::UEFI_REVISION,
             header_size: u32::try_from(size_of::<BootServices>()).unwrap_or_default(),
             crc32: 0,
             reserved: 0,
