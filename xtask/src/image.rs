@@ -78,6 +78,11 @@ fn rustflags(renames: &[(PathBuf, String)]) -> Result<String> {
     Ok(format!("target.{TARGET}.rustflags=[{}]", flags.join(", ")))
 }
 
+/// The flat image of an ELF file.
+pub fn flat(bytes: &[u8]) -> Result<Vec<u8>> {
+    flatten(&ElfFile64::<Endianness>::parse(bytes).context("no ELF file")?)
+}
+
 /// Everything that has content in the file, at the place of its load address.
 fn flatten(elf: &ElfFile64<Endianness>) -> Result<Vec<u8>> {
     let endian = elf.endian();

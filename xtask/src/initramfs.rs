@@ -1,7 +1,7 @@
 //! The initramfs: busybox, a few kernel modules and the scripts of `tests/init`.
 
 mod cpio;
-mod module;
+pub mod module;
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use vm::workspace::{self, Kernel};
 
-use self::cpio::Archive;
+pub use self::cpio::Archive;
 
 /// The modules that the checks need, in the kernel's words. What they depend on comes along.
 const MODULES: [&str; 1] = ["efivarfs"];

@@ -7,6 +7,7 @@ mod fetch;
 mod fuzz;
 mod image;
 mod initramfs;
+mod realm;
 mod run;
 mod symbolize;
 mod test;

@@ -14,7 +14,7 @@ use vm::{Checks, End, Machine, Verdict, Vm};
 
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
-use crate::{command, image, initramfs};
+use crate::{command, image, initramfs, realm};
 
 /// The options of `cargo xtask run`.
 #[derive(Args)]
@@ -45,6 +45,8 @@ pub struct Options {
     /// Another firmware in the place of realmfw, such as EDK2's QEMU_EFI.fd
     #[arg(long)]
     firmware: Option<PathBuf>,
+    #[command(flatten)]
+    realm: realm::RealmOptions,
     /// Take no input; run the checks of the initramfs, power off, and say whether all held
     #[arg(long)]
     headless: bool,
@@ -72,6 +74,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     fetch::ensure(&items, options.setup)?;
     let kernel = series.map_or_else(|| PathBuf::from(&options.kernel), Kernel::image);
+    if options.realm.realm {
+        return realm::run(&options.realm, &realm_parts(options, kernel)?);
+    }
     let initrd = match &options.initrd {
         Some(initrd) => initrd.clone(),
         None => {
@@ -105,6 +110,20 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         true => headless(machine, memory_mib, options),
         false => interactive(machine, options),
     }
+}
+
+fn realm_parts(options: &Options, kernel: PathBuf) -> Result<realm::Parts> {
+    let memory_mib = parse_memory(&options.memory);
+    Ok(realm::Parts {
+        kernel,
+        initrd: options.initrd.clone(),
+        firmware: options.firmware.clone(),
+        append: options.append.clone(),
+        memory_mib: memory_mib.with_context(|| format!("{:?} is no size of RAM", options.memory))?,
+        cpus: options.smp,
+        limit: options.headless.then(|| Duration::from_secs(options.time_limit)),
+        qemu: options.qemu.clone(),
+    })
 }
 
 fn interactive(machine: Machine, options: &Options) -> Result<ExitCode> {

@@ -128,6 +128,9 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
         checks.hash.name(),
         machine.cpus
     ));
+    for (base, size) in machine.memory.iter().take(machine.memories) {
+        console::line(format_args!("INFO memory {base:#x} {size:#x}"));
+    }
     checks.measurements();
     checks.calls();
     checks.states();

@@ -9,8 +9,10 @@ pub struct Machine {
     pub uart: u64,
     /// Base of fw_cfg, or 0.
     pub fw_cfg: u64,
-    /// Base of RAM.
-    pub ram: u64,
+    /// Base and size of memory nodes.
+    pub memory: [(u64, u64); 4],
+    /// Number of memory nodes.
+    pub memories: usize,
     /// Number of CPUs.
     pub cpus: u64,
 }
@@ -19,6 +21,10 @@ fn word(address: u64) -> u32 {
     let mut bytes = [0; 4];
     start::read(address, &mut bytes);
     u32::from_be_bytes(bytes)
+}
+
+fn double(address: u64) -> u64 {
+    u64::from(word(address)) << 32 | u64::from(word(address + 4))
 }
 
 /// Whether the zero-terminated string at `address` is `text`.
@@ -40,7 +46,7 @@ impl Machine {
         let mut machine = Self::default();
         let strings = at + u64::from(word(at + 12));
         let mut next = at + u64::from(word(at + 8));
-        let (mut reg, mut kind) = (0, Kind::Other);
+        let (mut reg, mut size, mut kind) = (0, 0, Kind::Other);
         loop {
             let token = word(next);
             next += 4;
@@ -50,23 +56,29 @@ impl Machine {
                         next += 1;
                     }
                     next = (next + 4) & !3;
-                    (reg, kind) = (0, Kind::Other);
+                    (reg, size, kind) = (0, 0, Kind::Other);
                 }
                 2 => {
                     match kind {
                         Kind::Uart if machine.uart == 0 => machine.uart = reg,
                         Kind::FwCfg => machine.fw_cfg = reg,
-                        Kind::Memory => machine.ram = reg,
+                        Kind::Memory => {
+                            if let Some(node) = machine.memory.get_mut(machine.memories) {
+                                *node = (reg, size);
+                                machine.memories += 1;
+                            }
+                        }
                         Kind::Cpu => machine.cpus += 1,
                         _ => {}
                     }
-                    (reg, kind) = (0, Kind::Other);
+                    (reg, size, kind) = (0, 0, Kind::Other);
                 }
                 3 => {
                     let (len, name) = (u64::from(word(next)), strings + u64::from(word(next + 4)));
                     let value = next + 8;
                     if is(name, b"reg") && len >= 8 {
-                        reg = u64::from(word(value)) << 32 | u64::from(word(value + 4));
+                        reg = double(value);
+                        size = if len >= 16 { double(value + 8) } else { 0 };
                     } else if is(name, b"compatible") {
                         if is(value, b"arm,pl011") || is(value, b"ns16550a") {
                             kind = Kind::Uart;

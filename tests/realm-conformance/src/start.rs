@@ -4,6 +4,7 @@
 
 use core::arch::global_asm;
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{checks, console};
 
@@ -208,6 +209,22 @@ pub fn write(address: u64, bytes: &[u8]) {
     }
 }
 
+/// Loads an 8-bit device register with one plain instruction.
+pub fn load8(address: u64) -> u8 {
+    let value: u32;
+    // SAFETY: the address is a device register in the unprotected half.
+    unsafe { core::arch::asm!("ldrb {:w}, [{}]", out(reg) value, in(reg) address, options(nostack)) };
+    value as u8
+}
+
+/// Stores a 16-bit device register with one plain instruction.
+pub fn store16(address: u64, value: u16) {
+    // SAFETY: the address is a device register in the unprotected half.
+    unsafe {
+        core::arch::asm!("strh {:w}, [{}]", in(reg) u32::from(value), in(reg) address, options(nostack));
+    }
+}
+
 /// Stores a 32-bit device register with one plain instruction.
 pub fn store32(address: u64, value: u32) {
     // SAFETY: the address is a device register in the unprotected half.
@@ -255,6 +272,11 @@ extern "C" fn second_main(context: u64) -> ! {
 
 #[unsafe(no_mangle)]
 extern "C" fn unexpected(esr: u64, elr: u64, far: u64) -> ! {
+    // The console itself may be what faults.
+    static BEFORE: AtomicBool = AtomicBool::new(false);
+    if BEFORE.swap(true, Ordering::Relaxed) {
+        checks::off();
+    }
     console::line(format_args!("FAIL unexpected exception: esr {esr:#x} elr {elr:#x} far {far:#x}"));
     checks::off()
 }

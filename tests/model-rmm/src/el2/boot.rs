@@ -157,7 +157,7 @@ fn init_ripas(realm: &mut Realm, host: &Host, image: &Payload, plan: &Plan) -> R
         ranges.insert(0, file);
     }
     if let Some(empty) = &options.host.empty {
-        log!("host: left {empty:#x?} EMPTY");
+        log!("host: left {:#x}..{:#x} EMPTY", empty.start, empty.end);
         let outside = |range: Range<u64>| {
             let before = range.start..range.end.min(empty.start);
             let after = range.start.max(empty.end)..range.end;
@@ -173,6 +173,7 @@ fn init_ripas(realm: &mut Realm, host: &Host, image: &Payload, plan: &Plan) -> R
     }
     if let Some(device) = &options.host.device {
         realm.ripas.set(device.start, device.end, Ripas::Dev);
+        log!("host: made {:#x}..{:#x} a device", device.start, device.end);
     }
     rim
 }

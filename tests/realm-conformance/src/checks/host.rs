@@ -32,6 +32,7 @@ impl Checks {
         self.devices();
         if self.machine.fw_cfg != 0 {
             self.fw_cfg();
+            self.fw_cfg_files();
         }
     }
 
@@ -85,6 +86,12 @@ impl Checks {
             control(shared) == 0 && data == *b"QEMU",
             format_args!("control {:#x} data {data:x?}", control(shared)),
         );
+        // Whatever the host does next, the data is there to stay.
+        for _ in 0..8 {
+            let _ = self.rsi.features(0);
+        }
+        start::read(shared + 64, &mut data);
+        self.check("fw_cfg DMA is over when it says so", data == *b"QEMU", format_args!("data {data:x?}"));
         start::write(page(), b"mine");
         transfer(shared, page());
         start::store64(dma, at.swap_bytes());
@@ -104,5 +111,32 @@ impl Checks {
             format_args!("control {:#x} data {data:x?}", control(page() + 64)),
         );
         self.set(at, at + GRANULE, Ripas::Ram);
+    }
+
+    /// Reads the first file of the directory twice, one access a byte.
+    fn fw_cfg_files(&mut self) {
+        const FILE_DIR: u16 = 0x19;
+        let base = self.shared(self.machine.fw_cfg);
+        let read = |key: u16, bytes: &mut [u8]| {
+            start::store16(base + 8, key.swap_bytes());
+            bytes.fill_with(|| start::load8(base));
+        };
+        let mut directory = [0; 68];
+        read(FILE_DIR, &mut directory);
+        let mut words = directory.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word));
+        let (count, size) = (words.next().unwrap_or(0), words.next().unwrap_or(0));
+        let key = (words.next().unwrap_or(0) >> 16) as u16;
+        let name = directory.get(12..).unwrap_or_default();
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = core::str::from_utf8(name).unwrap_or("?");
+        if count == 0 {
+            return;
+        }
+        console::line(format_args!("INFO fw_cfg file {name}"));
+        console::line(format_args!("INFO fw_cfg size {size:#x}"));
+        let (mut first, mut second) = ([0; 4], [0; 4]);
+        read(key, &mut first);
+        read(key, &mut second);
+        self.check("fw_cfg reads the same twice", first == second, format_args!("{first:x?} {second:x?}"));
     }
 }

@@ -1,0 +1,64 @@
+//! The ways a realm ends, told apart by the exit status.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use realm_vm::{Realm, conformance, end};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs a few instructions as firmware.
+fn ends(name: &str, code: &[u32], status: i32, why: &str) -> Result<()> {
+    let path = std::env::temp_dir().join(format!("realm-code-{}-{name}", std::process::id()));
+    let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    fs::write(&path, bytes)?;
+    let ended = Realm::firmware(&path).run(LIMIT);
+    fs::remove_file(&path)?;
+    let ended = ended?;
+    let told = ended.logged("end: ").context("no end in the log").with_context(|| ended.report())?;
+    ensure!(ended.status() == Some(status) && told.contains(why), "{}", ended.report());
+    Ok(())
+}
+
+const WFI: u32 = 0xd503_207f;
+const SMC: u32 = 0xd400_0003;
+const LOOP: u32 = 0x1400_0000;
+/// movz w0, #0x8400, lsl #16
+const PSCI: u32 = 0x52b0_8000;
+
+/// movk w0, #number
+const fn movk(number: u32) -> u32 {
+    0x7280_0000 | number << 5
+}
+
+#[test]
+fn power_off() -> Result<()> {
+    ends("off", &[PSCI, movk(8), SMC, LOOP], end::OFF, "PSCI_SYSTEM_OFF")
+}
+
+#[test]
+fn reset() -> Result<()> {
+    ends("reset", &[PSCI, movk(9), SMC, LOOP], end::RESET, "PSCI_SYSTEM_RESET")
+}
+
+#[test]
+fn last_cpu_off() -> Result<()> {
+    ends("last", &[PSCI, movk(2), SMC, LOOP], end::DEADLOCK, "all RECs are off")
+}
+
+#[test]
+fn waiting_for_nothing() -> Result<()> {
+    ends("wait", &[WFI, LOOP], end::DEADLOCK, "no interrupt can come")
+}
+
+#[test]
+fn options_that_make_no_sense() -> Result<()> {
+    for (option, why) in [("width=31", "width"), ("nonsense=1", "nonsense"), ("ram=3G", "protected half")] {
+        let realm = Realm::firmware(conformance()).width(32).option(option);
+        let ended = realm.run(LIMIT)?;
+        let told = ended.logged("model: ").unwrap_or_default();
+        ensure!(ended.status() == Some(end::MODEL) && told.contains(why), "{}", ended.report());
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Every test that starts a realm.
+
+mod conformance;
+mod ends;
+mod linux;
+mod misbehaviour;

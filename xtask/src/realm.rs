@@ -1,0 +1,170 @@
+//! `cargo xtask run --realm`: a realm in the model RMM, and what its tests need.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use realm_vm::{KERNEL, Realm, check_words};
+use vm::{Verdict, Vm, workspace};
+
+use crate::initramfs::{self, Archive, module};
+use crate::{command, image, tools};
+
+/// EL2 and the payload use no floating point, so that the realm's registers stay what they are.
+const TARGET: &str = "aarch64-unknown-none-softfloat";
+
+/// The modules that Linux needs for its checks in a realm.
+const MODULES: [&str; 4] = ["configfs", "tsm_report", "arm_cca_guest", "virtio_blk"];
+
+/// The options of a realm.
+#[derive(Args)]
+pub struct RealmOptions {
+    /// Run in a realm, under the model RMM
+    #[arg(long)]
+    pub realm: bool,
+    /// In a realm, start the kernel without any firmware
+    #[arg(long, requires = "realm")]
+    direct_kernel: bool,
+    /// In a realm, write one line for each RSI call and its result to this file
+    #[arg(long, value_name = "FILE", requires = "realm")]
+    rsi_log: Option<PathBuf>,
+    /// In a realm, an option of the model RMM such as `width=41` or `ripas=reject` (docs/model-rmm.md)
+    #[arg(long = "rmm", value_name = "OPTION", requires = "realm")]
+    options: Vec<String>,
+}
+
+/// What else is to be in the realm.
+pub struct Parts {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The initrd; none: the one with the checks.
+    pub initrd: Option<PathBuf>,
+    /// The firmware; none: realmfw.
+    pub firmware: Option<PathBuf>,
+    /// More words for the kernel's command line.
+    pub append: String,
+    /// RAM of the realm in MiB.
+    pub memory_mib: u64,
+    /// The number of CPUs.
+    pub cpus: u32,
+    /// The time limit of the checks; none: interactive.
+    pub limit: Option<Duration>,
+    /// More arguments for QEMU.
+    pub qemu: Vec<std::ffi::OsString>,
+}
+
+/// Builds the model RMM and the conformance payload.
+pub fn build() -> Result<()> {
+    tools::ensure_target(TARGET)?;
+    // One after the other: cargo would give both the features that the model needs of `rsi`.
+    for package in ["model-rmm", "realm-conformance"] {
+        let mut cargo = command::cargo();
+        cargo.args(["build", "--quiet", "--release", "--target", TARGET, "--package", package]);
+        command::run(&mut cargo)?;
+    }
+    let built = |name: &str| workspace::target().join(TARGET).join("release").join(name);
+    fs::copy(built("model-rmm"), realm_vm::model())?;
+    let payload = built("realm-conformance");
+    let bytes = fs::read(&payload).with_context(|| format!("cannot read {}", payload.display()))?;
+    fs::write(realm_vm::conformance(), image::flat(&bytes)?)?;
+    Ok(())
+}
+
+/// Builds the initramfs for a realm: that of the plain machine, and on top of it another first
+/// process, the checks of a realm, and the modules they need.
+pub fn build_initramfs() -> Result<()> {
+    initramfs::build(KERNEL)?;
+    let mut archive = Archive::new();
+    for dir in ["bin", "realm-modules"] {
+        archive.dir(dir);
+    }
+    for module in module::with_dependencies(&KERNEL.modules(), &MODULES)? {
+        archive.file(&format!("realm-modules/{}", module.file_name), 0o644, &module.content);
+    }
+    let scripts = workspace::root().join("tests/realm/init");
+    archive.file("init", 0o755, &fs::read(scripts.join("init"))?);
+    archive.file("bin/realm-check", 0o755, &fs::read(scripts.join("realm-check"))?);
+    let mut whole = fs::read(KERNEL.initrd())?;
+    whole.resize(whole.len().next_multiple_of(512), 0);
+    whole.extend(archive.finish());
+    fs::write(realm_vm::initrd(), whole)?;
+    Ok(())
+}
+
+/// Starts a realm.
+pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
+    build()?;
+    let initrd = match &parts.initrd {
+        Some(initrd) => initrd.clone(),
+        None => {
+            build_initramfs()?;
+            realm_vm::initrd()
+        }
+    };
+    let mut realm = if options.direct_kernel {
+        Realm::direct_kernel(&parts.kernel)
+    } else {
+        let firmware = match &parts.firmware {
+            Some(firmware) => firmware.clone(),
+            None => {
+                image::build()?;
+                workspace::image()
+            }
+        };
+        Realm::firmware(firmware).kernel(&parts.kernel)
+    };
+    let checks = match parts.limit {
+        Some(_) => format!("{} ", check_words(parts.cpus, None)),
+        None => String::new(),
+    };
+    let log = workspace::target().join("realm.log");
+    realm = realm
+        .initrd(initrd)
+        .append(format!("{checks}{}", parts.append))
+        .ram_mib(parts.memory_mib)
+        .cpus(parts.cpus)
+        .log_to(options.rsi_log.as_ref().unwrap_or(&log));
+    if options.rsi_log.is_some() {
+        realm = realm.option("log");
+    }
+    for option in &options.options {
+        match option.strip_prefix("width=").and_then(|width| width.parse().ok()) {
+            Some(width) => realm = realm.width(width),
+            None => realm = realm.option(option),
+        }
+    }
+    for argument in &parts.qemu {
+        realm = realm.arg(argument);
+    }
+    match parts.limit {
+        Some(limit) => headless(&realm, limit),
+        None => {
+            println!("(Ctrl-A X ends the emulator, Ctrl-A C switches to its monitor)");
+            command::run(&mut realm.machine().command("mon:stdio"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn headless(realm: &Realm, limit: Duration) -> Result<ExitCode> {
+    let vm = Vm::start_with(&realm.machine(), limit, |bytes| {
+        let mut output = io::stdout().lock();
+        // Nobody may be listening any more, which is no reason to stop the checks.
+        let _ = output.write_all(bytes).and_then(|()| output.flush());
+    })?;
+    let finished = vm.wait()?;
+    ensure!(finished.status.success(), "the realm did not power off: {} (see the log)", finished.status);
+    let verdict = Verdict::parse(&finished.console)?;
+    for failed in &verdict.failed {
+        eprintln!("failed: {failed}");
+    }
+    if verdict.all_passed() {
+        println!("all {} checks held", verdict.passed.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
