@@ -75,6 +75,13 @@ unsafe extern "efiapi" fn ignore_key(_key: *mut KeyData) -> Status {
     Status::SUCCESS
 }
 
+type RegisterKeyNotify = unsafe extern "efiapi" fn(
+    *mut input_ex::Protocol,
+    *mut KeyData,
+    Option<input_ex::KeyNotifyFunction>,
+    *mut *mut c_void,
+) -> Status;
+
 fn text_input() {
     let input: *mut simple_text_input::Protocol = unsafe { (*env::table()).con_in };
     let i = unsafe { &*input };
@@ -107,6 +114,13 @@ fn text_input() {
         status("RegisterKeyNotify: no key", is, Status::INVALID_PARAMETER);
         let is = (e.register_key_notify)(extended, &mut data, ignore_key, ptr::null_mut());
         status("RegisterKeyNotify: no handle", is, Status::INVALID_PARAMETER);
+        // EDK2 takes it.
+        if env::is_realmfw() {
+            let none: Option<input_ex::KeyNotifyFunction> = None;
+            let register: RegisterKeyNotify = core::mem::transmute(e.register_key_notify);
+            let is = register(extended, &mut data, none, &mut handle.clone());
+            status("RegisterKeyNotify: no function", is, Status::INVALID_PARAMETER);
+        }
         status("UnregisterKeyNotify", (e.unregister_key_notify)(extended, handle), Status::SUCCESS);
         let is = (e.unregister_key_notify)(extended, handle);
         status("UnregisterKeyNotify: again", is, Status::INVALID_PARAMETER);

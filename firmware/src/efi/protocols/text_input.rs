@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ffi::c_void;
-use core::ptr;
+use core::{mem, ptr};
 
 use r_efi::efi::{self, Boolean, Event, Status};
 use r_efi::protocols::simple_text_input::{self, InputKey};
@@ -95,6 +95,10 @@ impl Input {
     }
 }
 
+/// The member as callers call it.
+type RegisterKeyNotify =
+    unsafe extern "efiapi" fn(*mut ex::Protocol, *mut KeyData, Option<KeyNotifyFunction>, *mut *mut c_void) -> Status;
+
 /// Both protocols of the console.
 pub struct Protocols {
     /// EFI_SIMPLE_TEXT_INPUT_PROTOCOL
@@ -121,7 +125,11 @@ pub fn create() -> Result<Protocols, Status> {
         read_key_stroke_ex,
         wait_for_key_ex,
         set_state,
-        register_key_notify,
+        // SAFETY: an optional function pointer is passed as a function pointer is, with null for none; the
+        // declared type has no null, but callers do.
+        register_key_notify: unsafe {
+            mem::transmute::<RegisterKeyNotify, ex::ProtocolRegisterKeyNotify>(register_key_notify)
+        },
         unregister_key_notify,
     }));
     Ok(Protocols { simple, extended })
@@ -247,10 +255,11 @@ unsafe extern "efiapi" fn set_state(_this: *mut ex::Protocol, state: *mut KeyTog
 unsafe extern "efiapi" fn register_key_notify(
     _this: *mut ex::Protocol,
     data: *mut KeyData,
-    function: KeyNotifyFunction,
+    function: Option<KeyNotifyFunction>,
     handle: *mut *mut c_void,
 ) -> Status {
-    if data.is_null() || handle.is_null() || function as usize == 0 {
+    let Some(function) = function else { return Status::INVALID_PARAMETER };
+    if data.is_null() || handle.is_null() {
         return Status::INVALID_PARAMETER;
     }
     // SAFETY: not null; the caller passes an EFI_KEY_DATA to read.
