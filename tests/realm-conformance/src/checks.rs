@@ -21,6 +21,8 @@ pub struct Checks {
     machine: Machine,
     config: RealmConfig,
     hash: HashAlgorithm,
+    /// Bytes that the host can convert at once: its page size.
+    unit: u64,
     passed: u32,
     failed: u32,
 }
@@ -30,9 +32,9 @@ fn page() -> u64 {
     start::scratch()
 }
 
-/// A page that changes its state.
+/// Memory that changes its state: room for three units.
 fn changing_page() -> u64 {
-    start::scratch() + 2 * GRANULE
+    start::changing()
 }
 
 impl Checks {
@@ -119,6 +121,7 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
         machine,
         hash: HashAlgorithm::from_raw(config.hash_algorithm).unwrap_or(HashAlgorithm::Sha256),
         config,
+        unit: GRANULE,
         passed: 0,
         failed: 0,
     };
@@ -128,6 +131,11 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
         checks.hash.name(),
         machine.cpus
     ));
+    // A host with larger pages converts larger units; without an answer they have 4 KiB.
+    let (_, unit) = rhi(&mut checks, rsi::rhi::HOSTCONF_GET_IPA_CHANGE_ALIGNMENT);
+    if [0x4000, 0x1_0000].contains(&unit) {
+        checks.unit = unit;
+    }
     for (base, size) in machine.memory.iter().take(machine.memories) {
         console::line(format_args!("INFO memory {base:#x} {size:#x}"));
     }

@@ -132,7 +132,8 @@ unsafe extern "C" {
     fn probe_fetch(address: u64) -> Outcome;
     fn probe_hvc() -> Outcome;
     fn second_start();
-    static scratch_pages: [u8; 8 * 4096];
+    static scratch_page: [u8; 4096];
+    static changing_pages: [u8; 3 * 65536];
 }
 
 /// An access that may fault.
@@ -180,9 +181,14 @@ pub fn hvc() -> Result<(), u64> {
     }
 }
 
-/// Address of eight scratch pages of the image.
+/// A page of the image that is RAM throughout.
 pub fn scratch() -> u64 {
-    (&raw const scratch_pages) as u64
+    (&raw const scratch_page) as u64
+}
+
+/// Three times 64 KiB of the image, aligned to that, which change their state.
+pub fn changing() -> u64 {
+    (&raw const changing_pages) as u64
 }
 
 /// Where a second CPU starts.

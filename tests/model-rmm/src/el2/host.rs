@@ -137,7 +137,8 @@ impl Machine for Host {
             _ => {}
         }
         // A host with larger pages changes whole ones.
-        let align = self.options.align.max(GRANULE);
+        let claimed = self.options.align;
+        let align = if claimed > 0 && claimed.is_multiple_of(GRANULE) { claimed } else { GRANULE };
         if !base.is_multiple_of(align) || !top.is_multiple_of(align) {
             let end = if base.is_multiple_of(align) { top - top % align } else { base };
             log!("host: changed {base:#x}..{end:#x} only: not aligned to {align:#x}");

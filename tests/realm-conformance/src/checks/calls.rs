@@ -1,6 +1,6 @@
 //! Versions, features, configuration, and what nobody answers.
 
-use rsi::{GRANULE, fid};
+use rsi::fid;
 
 use super::{Checks, changing_page, page};
 use crate::{console, start};
@@ -65,9 +65,9 @@ impl Checks {
         let outside = self.shared_bit() << 1;
         self.result("RSI_REALM_CONFIG refuses beyond the IPA space", &[call, outside], INPUT);
         let empty = changing_page();
-        self.set(empty, empty + GRANULE, rsi::Ripas::Empty);
+        self.set(empty, empty + self.unit, rsi::Ripas::Empty);
         self.result("RSI_REALM_CONFIG refuses an EMPTY page", &[call, empty], INPUT);
-        self.set(empty, empty + GRANULE, rsi::Ripas::Ram);
+        self.set(empty, empty + self.unit, rsi::Ripas::Ram);
         self.result("RSI_REALM_CONFIG succeeds", &[call, page()], SUCCESS);
     }
 }

@@ -1,6 +1,6 @@
 //! The host behind the RMM: host calls, devices, fw_cfg.
 
-use rsi::{GRANULE, Ripas, fid, rhi};
+use rsi::{Ripas, fid, rhi};
 
 use super::{Checks, changing_page, page};
 use crate::console;
@@ -16,9 +16,9 @@ impl Checks {
         let shared = self.shared(page());
         self.result("RSI_HOST_CALL wants a protected IPA", &[call, shared], INPUT);
         let empty = changing_page();
-        self.set(empty, empty + GRANULE, Ripas::Empty);
+        self.set(empty, empty + self.unit, Ripas::Empty);
         self.result("RSI_HOST_CALL refuses an EMPTY page", &[call, empty], INPUT);
-        self.set(empty, empty + GRANULE, Ripas::Ram);
+        self.set(empty, empty + self.unit, Ripas::Ram);
         let (result, version) = super::rhi(self, rhi::HOSTCONF_VERSION);
         let (_, alignment) = super::rhi(self, rhi::HOSTCONF_GET_IPA_CHANGE_ALIGNMENT);
         self.check("RSI_HOST_CALL succeeds", result == SUCCESS, format_args!("{result:#x}"));
@@ -61,7 +61,7 @@ impl Checks {
     /// bit.
     fn fw_cfg(&mut self) {
         let at = changing_page();
-        self.set(at, at + GRANULE, Ripas::Empty);
+        self.set(at, at + self.unit, Ripas::Empty);
         let shared = self.shared(at);
         let dma = self.shared(self.machine.fw_cfg + 16);
         const SIGNATURE_SELECT_READ: u32 = 8 | 2;
@@ -110,7 +110,7 @@ impl Checks {
             control(page() + 64) == SIGNATURE_SELECT_READ && data == *b"none",
             format_args!("control {:#x} data {data:x?}", control(page() + 64)),
         );
-        self.set(at, at + GRANULE, Ripas::Ram);
+        self.set(at, at + self.unit, Ripas::Ram);
     }
 
     /// Reads the first file of the directory twice, one access a byte.

@@ -127,7 +127,7 @@ impl Checks {
         self.result("TOKEN_CONTINUE after the end is refused (state)", &good, STATE);
         let empty = changing_page();
         let _ = self.rsi.attestation_token_init(&challenge);
-        self.set(empty, empty + GRANULE, rsi::Ripas::Empty);
+        self.set(empty, empty + self.unit, rsi::Ripas::Empty);
         let mut result = 3;
         for _ in 0..4096 {
             [result, ..] = self.raw(&[call, empty, 0, 64]);
@@ -136,6 +136,6 @@ impl Checks {
             }
         }
         self.check("TOKEN_CONTINUE refuses an EMPTY page", result == INPUT, format_args!("result {result:#x}"));
-        self.set(empty, empty + GRANULE, rsi::Ripas::Ram);
+        self.set(empty, empty + self.unit, rsi::Ripas::Ram);
     }
 }
