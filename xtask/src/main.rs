@@ -30,7 +30,7 @@ enum Task {
     /// Build target/realmfw.bin and target/realmfw.elf
     Build,
     /// Boot Debian's kernel on the firmware, to a shell or (--headless) through its checks
-    Run(run::Options),
+    Run(Box<run::Options>),
     /// Run every test: formatting, lints, licences, host tests, Miri, the image, QEMU
     Test(test::Options),
     /// Check formatting and lints

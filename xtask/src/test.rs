@@ -12,10 +12,10 @@ use vm::workspace;
 
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
-use crate::{check, command, image, initramfs};
+use crate::{check, command, image, initramfs, realm};
 
 /// The pure crates and modules, which run under Miri.
-const PURE: [&str; 7] = ["address-space", "formats", "rsi", "runtime", "runtime-abi", "terminal", "uefi-core"];
+const PURE: [&str; 7] = ["address-space", "formats", "rsi", "realmfw-runtime", "runtime-abi", "terminal", "uefi-core"];
 
 /// The options of `cargo xtask test`.
 #[derive(Args)]
@@ -48,6 +48,8 @@ enum Step {
     Reproducible,
     /// Every boot
     Qemu,
+    /// Every realm, under the model RMM
+    Realm,
 }
 
 /// What came of a step.
@@ -108,6 +110,7 @@ fn take(step: Step, options: &Options) -> Result<Tally> {
         Step::Build => one(image::build()),
         Step::Reproducible => one(reproducible()),
         Step::Qemu => qemu(options),
+        Step::Realm => realm_tests(options),
     }
 }
 
@@ -149,7 +152,7 @@ fn miri(setup: Setup) -> Result<Tally> {
     let mut cargo = tools::nightly();
     cargo
         .current_dir(workspace::root())
-        .args(["miri", "test", "--quiet", "--lib", "--no-fail-fast"])
+        .args(["miri", "test", "--quiet", "--tests", "--no-fail-fast"])
         // Apart from the other builds, which it would have cargo do again.
         .arg("--target-dir")
         .arg(workspace::target().join("miri"));
@@ -226,6 +229,17 @@ fn qemu(options: &Options) -> Result<Tally> {
     cargo.args(&options.filter);
     // An error here has the console in it; where in the test it came from says nothing.
     cargo.env("RUST_BACKTRACE", "0");
+    tests(&mut cargo)
+}
+
+fn realm_tests(options: &Options) -> Result<Tally> {
+    tools::ensure(&tools::EMULATOR, options.setup)?;
+    fetch::ensure(&[Item::Kernel(realm_vm::KERNEL), Item::Busybox], options.setup)?;
+    realm::build()?;
+    realm::build_initramfs()?;
+    let mut cargo = command::cargo();
+    cargo.args(["test", "--package", "realm-tests", "--no-fail-fast", "--", "--test-threads", "2"]);
+    cargo.args(&options.filter).env("RUST_BACKTRACE", "0");
     tests(&mut cargo)
 }
 

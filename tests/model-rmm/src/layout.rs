@@ -104,7 +104,7 @@ impl Layout {
         if ram_end < MODEL.end {
             return Err(LayoutError::QemuRam { needed: MODEL.end, has: ram_end });
         }
-        let mut pool = Vec::from([QEMU_RAM..ram_end]);
+        let mut pool: Vec<_> = core::iter::once(QEMU_RAM..ram_end).collect();
         for hole in taken {
             pool = pool.into_iter().flat_map(|range| without(range, &hole)).collect();
         }

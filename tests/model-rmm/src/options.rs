@@ -214,21 +214,15 @@ impl Options {
             "width" => small(value, 32, 48).map(|width| self.width = u32::from(width)),
             "hash" => hash(value).map(|hash| self.hash = hash),
             "rpv" => rpv(value).map(|rpv| self.rpv = rpv),
-            "rmm" => match value {
-                "1.0" => Some(self.rmm = RmmVersion::V1),
-                "2.0" => Some(self.rmm = RmmVersion::V2),
-                _ => None,
-            },
+            "rmm" => choice(value, [("1.0", RmmVersion::V1), ("2.0", RmmVersion::V2)]).map(|rmm| self.rmm = rmm),
             "rsi" => versions(value).map(|versions| self.rsi = versions),
             "sve" => small(value, 0, 15).map(|sve| self.sve = Some(sve)),
             "bps" => small(value, 0, 15).map(|bps| self.bps = bps),
             "wps" => small(value, 0, 15).map(|wps| self.wps = wps),
             "pmu" => small(value, 0, 31).map(|pmu| self.pmu = Some(pmu)),
-            "dma" => match value {
-                "shared" => Some(self.dma = Dma::SharedBit),
-                "canonical" => Some(self.dma = Dma::Canonical),
-                _ => None,
-            },
+            "dma" => {
+                choice(value, [("shared", Dma::SharedBit), ("canonical", Dma::Canonical)]).map(|dma| self.dma = dma)
+            }
             "align" => number(value).map(|align| self.align = align),
             "log" => value.is_empty().then(|| self.log = true),
             _ => return self.host.set(key, value),
@@ -251,17 +245,16 @@ impl Misbehaviour {
             "empty" => range(value).map(|range| self.empty = Some(range)),
             "device" => range(value).map(|range| self.device = Some(range)),
             "fw-cfg-change" => (!value.is_empty()).then(|| self.fw_cfg_change = Some(value.to_string())),
-            "fw-cfg-size" => value.rsplit_once(':').and_then(|(name, size)| {
-                let size = u32::try_from(number(size)?).ok()?;
-                Some(self.fw_cfg_size = Some((name.to_string(), size)))
-            }),
-            "dtb" => match value {
-                "memory" => Some(self.dtb = Some(DtbLie::Memory)),
-                "overlap" => Some(self.dtb = Some(DtbLie::Overlap)),
-                "uart" => Some(self.dtb = Some(DtbLie::Uart)),
-                "size" => Some(self.dtb = Some(DtbLie::Size)),
-                _ => None,
-            },
+            "fw-cfg-size" => lie_about_size(value).map(|lie| self.fw_cfg_size = Some(lie)),
+            "dtb" => {
+                let lies = [
+                    ("memory", DtbLie::Memory),
+                    ("overlap", DtbLie::Overlap),
+                    ("uart", DtbLie::Uart),
+                    ("size", DtbLie::Size),
+                ];
+                choice(value, lies).map(|lie| self.dtb = Some(lie))
+            }
             "irq-storm" => small(value, 0, 255).map(|spi| self.irq_storm = Some(u32::from(spi))),
             "late-dma" => value.is_empty().then(|| self.late_dma = true),
             "tamper" => number(value).map(|offset| self.tamper = Some(offset)),
@@ -288,6 +281,17 @@ fn number(text: &str) -> Option<u64> {
         None => digits.parse().ok()?,
     };
     number.checked_mul(1 << shift)
+}
+
+/// The meaning of one of several words.
+fn choice<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Option<T> {
+    words.into_iter().find(|(word, _)| *word == text).map(|(_, meaning)| meaning)
+}
+
+/// `NAME:SIZE`; a name may hold colons.
+fn lie_about_size(text: &str) -> Option<(String, u32)> {
+    let (name, size) = text.rsplit_once(':')?;
+    Some((name.to_string(), u32::try_from(number(size)?).ok()?))
 }
 
 fn aligned(text: &str, alignment: u64) -> Option<u64> {

@@ -106,14 +106,13 @@ fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
         let value = gic::filter_write(address - redistributors.start, size, value);
         return value.map_or(Some(()), |value| mmio::store(address, size, value));
     }
-    if let Some(registers) = state.host.fw_cfg.registers.clone() {
-        if registers.contains(&address) {
-            let offset = address - registers.start;
-            let taken = fw_cfg::write(&mut state.host, &state.realm, offset, size, value);
-            if taken.is_some() {
-                return taken;
-            }
-        }
+    let fw_cfg = state.host.fw_cfg.registers.clone().filter(|registers| registers.contains(&address));
+    let taken = fw_cfg.and_then(|registers| {
+        let offset = address - registers.start;
+        fw_cfg::write(&mut state.host, &state.realm, offset, size, value)
+    });
+    if taken.is_some() {
+        return taken;
     }
     mmio::store(address, size, value)
 }

@@ -23,7 +23,7 @@ unsafe extern "C" {
 /// there.
 fn check(address: u64) {
     const HIGH_DEVICES: u64 = 0x40_0000_0000;
-    assert!(address < model_rmm::layout::QEMU_RAM || address >= HIGH_DEVICES, "device address {address:#x} is RAM");
+    assert!(!(model_rmm::layout::QEMU_RAM..HIGH_DEVICES).contains(&address), "device address {address:#x} is RAM");
 }
 
 /// Loads `size` (1, 2, 4, 8) bytes; none when nothing answers.
