@@ -91,13 +91,13 @@ fn leave(uart: u64) -> Map {
 fn after(fuzzed: bool) {
     let table = unsafe { &*env::table() };
     check("after: events of ExitBootServices", DURING.load(Ordering::Relaxed) == 1);
-    // Told once, however often the key is stale; the random calls have had that already.
+    // Told when the first call begins; the random calls have had that already.
     let before = BEFORE.load(Ordering::Relaxed);
     if fuzzed {
         skipped("after: events before ExitBootServices", "random calls came first");
     } else {
         let first = ORDER_HELD.load(Ordering::Relaxed) == before;
-        check("after: events before ExitBootServices", before == 1 && first);
+        check("after: events before ExitBootServices", before >= 1 && first);
     }
     check("after: no boot services", table.boot_services.is_null());
     check("after: no consoles", table.con_in.is_null() && table.con_out.is_null() && table.std_err.is_null());
@@ -187,10 +187,15 @@ fn addresses(map: &Map) {
     check("after the change: CRC of runtime services", checksum_holds(unsafe { &raw const (*runtime_services).hdr }));
     check("after the change: CRC of the system table", checksum_holds(&raw const pointers.hdr));
     runtime("after the change, old addresses gone");
-    let is_now = unsafe { (rt().set_virtual_address_map)(count * size, size, 1, map.as_mut_ptr()) };
-    status("SetVirtualAddressMap: again", is_now, Status::UNSUPPORTED);
-    let mut pointer: *mut c_void = ptr::dangling_mut::<SystemTable>().cast();
-    let is_now = unsafe { (rt().convert_pointer)(0, &mut pointer) };
-    check("ConvertPointer: afterwards", is_now.is_error());
+    // These two need not be converted themselves; EDK2 leaves them where they were.
+    if (rt().set_virtual_address_map as usize as u64) < tables.offset {
+        skipped("SetVirtualAddressMap: again", "has not moved");
+    } else {
+        let is_now = unsafe { (rt().set_virtual_address_map)(count * size, size, 1, map.as_mut_ptr()) };
+        status("SetVirtualAddressMap: again", is_now, Status::UNSUPPORTED);
+        let mut pointer: *mut c_void = ptr::dangling_mut::<SystemTable>().cast();
+        let is_now = unsafe { (rt().convert_pointer)(0, &mut pointer) };
+        check("ConvertPointer: afterwards", is_now.is_error());
+    }
     set("Kept", NV | BS | RT, b"");
 }
