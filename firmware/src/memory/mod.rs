@@ -35,6 +35,7 @@ pub enum Error {
 }
 
 /// What may be done with pages.
+#[expect(clippy::enum_variant_names, reason = "there is no page that may not be read")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Access {
     /// Data that nobody writes.
