@@ -20,33 +20,48 @@ const LIMIT: u64 = 384 << 10;
 
 /// Builds the image and says how large its parts are.
 pub fn build() -> Result<()> {
+    let bytes = compile(&vm::workspace::root(), &vm::workspace::target())?;
+    let elf = parse(&bytes)?;
+    let flat = flatten(&elf)?;
+    fs::write(vm::workspace::image(), &flat)?;
+    fs::write(vm::workspace::elf(), &bytes)?;
+    report(&elf, flat.len() as u64)
+}
+
+/// Builds the image of the checkout at `root` with `target` as cargo's build folder, and returns it.
+pub fn build_elsewhere(root: &Path, target: &Path) -> Result<Vec<u8>> {
+    flatten(&parse(&compile(root, target)?)?)
+}
+
+/// Builds the ELF file.
+fn compile(root: &Path, target: &Path) -> Result<Vec<u8>> {
     tools::ensure_target(TARGET)?;
-    let renames = renames()?;
+    let renames = renames(root)?;
     let mut cargo = command::cargo();
+    cargo.current_dir(root).env("CARGO_TARGET_DIR", target);
     cargo.args(["build", "--package", "realmfw", "--release", "--target"]);
     cargo.arg(TARGET).arg("--config").arg(rustflags(&renames)?);
     // Flags from the environment would take the place of those in .cargo/config.toml.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command::run(&mut cargo)?;
-
-    let target = vm::workspace::target();
     let built = target.join(TARGET).join("release").join("realmfw");
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    let elf = ElfFile64::<Endianness>::parse(&*bytes).context("the firmware is no ELF file")?;
-    let flat = flatten(&elf)?;
+    let flat = flatten(&parse(&bytes)?)?;
     for (path, _) in &renames {
         let path = path.as_os_str().as_encoded_bytes();
         if flat.windows(path.len()).any(|window| window == path) {
             bail!("the image has a path of this machine in it: {}", String::from_utf8_lossy(path));
         }
     }
-    fs::write(vm::workspace::image(), &flat)?;
-    fs::copy(&built, vm::workspace::elf())?;
-    report(&elf, flat.len() as u64)
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<ElfFile64<'_, Endianness>> {
+    ElfFile64::parse(bytes).context("the firmware is no ELF file")
 }
 
 /// The folders of this machine that must not be in the image, and what stands there instead.
-fn renames() -> Result<Vec<(PathBuf, String)>> {
+fn renames(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     let rustc = |args: &[&str]| command::output(Command::new("rustc").current_dir(vm::workspace::root()).args(args));
     let sysroot = rustc(&["--print", "sysroot"])?;
     let version = rustc(&["--version", "--verbose"])?;
@@ -57,7 +72,7 @@ fn renames() -> Result<Vec<(PathBuf, String)>> {
         .or_else(|| Some(home?.join(".cargo")))
         .context("neither CARGO_HOME nor HOME is set")?;
     let mut renames = vec![
-        (vm::workspace::root(), "realmfw".to_owned()),
+        (root.to_path_buf(), "realmfw".to_owned()),
         (Path::new(sysroot.trim()).join("lib/rustlib/src/rust"), format!("/rustc/{commit}")),
     ];
     // Each registry has a folder named after it, which is no business of the image either.

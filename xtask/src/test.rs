@@ -204,17 +204,7 @@ fn build_copy(copy: &Path) -> Result<Vec<u8>> {
             command::run(cp.arg("-R").arg(root.join(&name)).arg(copy.join(&name)))?;
         }
     }
-    let mut cargo = command::cargo();
-    cargo.current_dir(copy).env("CARGO_TARGET_DIR", copy.join("target")).args([
-        "run",
-        "--quiet",
-        "--package",
-        "xtask",
-        "--",
-        "build",
-    ]);
-    command::run(&mut cargo)?;
-    Ok(std::fs::read(copy.join("target/realmfw.bin"))?)
+    image::build_elsewhere(copy, &copy.join("target"))
 }
 
 fn qemu(options: &Options) -> Result<Tally> {

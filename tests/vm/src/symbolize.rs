@@ -20,24 +20,33 @@ impl Symbols {
         Ok(Self { loader })
     }
 
-    /// The function at an offset into the image, without the functions inlined there.
+    /// The function at an offset into the image's code, without the functions inlined there.
     pub fn function(&self, offset: u64) -> Option<String> {
-        let name = self.loader.find_symbol(offset)?;
-        Some(addr2line::demangle_auto(name.into(), None).into_owned())
-    }
-
-    /// What stands at an offset into the image: function, file and line.
-    pub fn describe(&self, offset: u64) -> Option<String> {
-        let place = self.place(offset);
-        match (self.function(offset), place) {
-            (Some(name), Some(place)) => Some(format!("{name} at {place}")),
-            (name, place) => name.or(place),
+        let code = self.loader.get_section_range(b".text")?;
+        if !(code.begin..code.end).contains(&offset) {
+            return None;
         }
+        Some(demangled(self.loader.find_symbol(offset)?))
     }
 
-    fn place(&self, offset: u64) -> Option<String> {
-        let place = self.loader.find_location(offset).ok()??;
-        Some(format!("{}:{}", place.file?, place.line.unwrap_or(0)))
+    /// What stands at an offset into the image's code: the innermost function and its line, then
+    /// those it is inlined in.
+    pub fn describe(&self, offset: u64) -> Option<String> {
+        let function = self.function(offset)?;
+        let mut frames = Vec::new();
+        if let Ok(mut inlined) = self.loader.find_frames(offset) {
+            while let Ok(Some(frame)) = inlined.next() {
+                let name = frame.function.and_then(|name| Some(demangled(&name.raw_name().ok()?)));
+                let name = name.unwrap_or_else(|| function.clone());
+                let place = frame.location.and_then(|place| Some((place.file?, place.line.unwrap_or(0))));
+                frames.push(match place {
+                    Some((file, line)) => format!("{name} at {file}:{line}"),
+                    None => name,
+                });
+            }
+        }
+        // Assembly has a symbol and nothing else.
+        if frames.is_empty() { Some(function) } else { Some(frames.join("\n      in ")) }
     }
 
     /// The text with a name behind every `image+0x…`.
@@ -59,6 +68,10 @@ impl Symbols {
         }
         annotated
     }
+}
+
+fn demangled(name: &str) -> String {
+    addr2line::demangle_auto(name.into(), None).into_owned()
 }
 
 /// The offsets that a line names.
