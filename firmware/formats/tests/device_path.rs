@@ -82,6 +82,9 @@ fn lengths_are_checked() {
     assert_eq!(parse(&[4, 3, 4, 0, 0x7f, 0xff, 5, 0, 0]), Err(Error::NodeLength(4)));
     // The end of an instance is not the end.
     assert_eq!(parse(&END_INSTANCE), Err(Error::NoEnd));
+    let nodes = |count: usize| [[4, 3, 4, 0].repeat(count), END.to_vec()].concat();
+    assert_eq!(parse(&nodes(MAX_LEN / 4 - 1)), Ok(MAX_LEN));
+    assert_eq!(parse(&nodes(MAX_LEN / 4)), Err(Error::TooLong));
     let endless = [4, 3, 4, 0].repeat(MAX_LEN);
     assert_eq!(parse(&endless), Err(Error::TooLong));
 }

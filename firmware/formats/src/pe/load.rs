@@ -31,17 +31,16 @@ impl Image {
     /// arm64 kernels are laid out so: their file offsets are their addresses.
     pub fn flat_len(&self) -> Option<u32> {
         let mut len = self.size_of_headers;
-        let mut may_go_on = true;
         for section in &self.sections {
             let raw = section.loaded_raw_range();
             if raw.is_empty() {
                 continue;
             }
-            // What lies between two sections in the file would be zero in a loaded image.
-            if !may_go_on || raw.start != section.virtual_range.start || raw.start != len {
+            // What lies between two sections in the file would be zero in a loaded image. Sections
+            // are disjoint in memory, so this also refuses one whose memory goes on behind its data.
+            if raw.start != section.virtual_range.start || raw.start != len {
                 return None;
             }
-            may_go_on = raw.end == section.virtual_range.end;
             len = raw.end;
         }
         Some(len)
