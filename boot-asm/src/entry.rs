@@ -44,6 +44,16 @@ const SCTLR_ON: u64 = 1 | (1 << 2) | (1 << 12);
 /// RW: lower levels are AArch64. AMO: errors are taken here and not left pending.
 const HCR_EL2: u64 = (1 << 31) | (1 << 5);
 
+/// RSI (DEN0137): the calls that are needed before there is a stack, and the versions that the firmware speaks.
+const RSI_VERSION: u64 = 0xc400_0190;
+const RSI_IPA_STATE_SET: u64 = 0xc400_0197;
+const RSI_1_0: u64 = 1 << 16;
+const RSI_1_1: u64 = (1 << 16) | 1;
+const RSI_ERROR_INPUT: u64 = 1;
+const RIPAS_RAM: u64 = 1;
+/// Answers of RSI_IPA_STATE_SET without progress after which the host is taken to refuse.
+const RSI_PATIENCE: u64 = 8;
+
 // +------------------------------------------------------------------------------------------------+
 // | The arm64 Image header (Linux, Documentation/arch/arm64/booting.rst). Loaders read image_size  |
 // | to leave room for what follows the file; flags say: little endian, 4 KiB pages, anywhere.      |
@@ -67,7 +77,7 @@ global_asm!(
 // | Entry. Nothing is known yet: any address, ROM or RAM, EL1 or EL2, MMU off. No stack is used    |
 // | before the MMU is on, and no write is made that matters but into the image's own new place.    |
 // |   x19 = x0 at entry   x20 = where the image is   x21 = where it was entered                    |
-// |   x22 = CurrentEL     x24..x28, x0..x17 scratch                                                |
+// |   x22 = CurrentEL     x23 = whether this is a realm     x24..x28, x0..x17 scratch               |
 // +------------------------------------------------------------------------------------------------+
 global_asm!(
     ".pushsection .text.entry, \"ax\"",
@@ -89,10 +99,33 @@ global_asm!(
     "    msr     cpacr_el1, x2",
     "    ldr     x2, ={SCTLR_EL1_OFF}",
     "    msr     sctlr_el1, x2",
+    "    isb",
+    // A realm? SMC is undefined where nobody takes it, so the vectors answer NOT_SUPPORTED in its place.
+    "    adrp    x1, probe_vectors",
+    "    add     x1, x1, :lo12:probe_vectors",
+    "    msr     vbar_el1, x1",
+    "    isb",
+    "    ldr     x0, ={RSI_VERSION}",
+    "    ldr     x1, ={RSI_1_0}",
+    "    smc     #0",
+    "    cmp     x0, #{RSI_ERROR_INPUT}",
+    "    b.ne    4f",
+    "    ldr     x0, ={RSI_VERSION}",
+    "    ldr     x1, ={RSI_1_1}",
+    "    smc     #0",
+    // Not supported means a plain VM; any other failure is a realm that cannot be spoken to: no guess.
+    "4:  cmn     x0, #1",
+    "    cset    x23, ne",
+    "    b.eq    40f",
+    "    cbnz    x0, early_stop",
+    "40: adrp    x1, early_vectors",
+    "    add     x1, x1, :lo12:early_vectors",
+    "    msr     vbar_el1, x1",
     "    b       2f",
 
     // EL2: the same; the host's view of a guest below is switched off.
     "1:  msr     vbar_el2, x1",
+    "    mov     x23, xzr",
     "    ldr     x2, ={HCR_EL2}",
     "    msr     hcr_el2, x2",
     "    isb",
@@ -118,7 +151,12 @@ global_asm!(
     "    dsb     sy",
     "    ldr     w3, [x1]",
     "    cmp     w2, w3",
-    "    b.eq    relocate",
+    "    b.ne    5f",
+    // What follows the file may still be empty in a realm.
+    "    adrp    x24, __file_end + 4095",
+    "    adrp    x25, __image_end",
+    "    bl      accept",
+    "    b       relocate",
 
     // Move behind the device tree: the one place that is RAM for certain.
     "5:  mov     x24, x19",
@@ -148,7 +186,13 @@ global_asm!(
     "    b.hs    7f",
     "    add     x24, x4, x2",
     "    bic     x24, x24, x2",
-    "7:  mov     x1, x20",
+    "7:  mov     x28, x24",
+    "    adrp    x25, __image_end",
+    "    sub     x25, x25, x20",
+    "    add     x25, x25, x24",
+    "    bl      accept",
+    "    mov     x24, x28",
+    "    mov     x1, x20",
     "    mov     x2, x24",
     "    adrp    x3, __file_end",
     "    add     x3, x3, :lo12:__file_end",
@@ -311,10 +355,38 @@ global_asm!(
     "21: isb",
     "    mov     x29, xzr",
     "    mov     x30, xzr",
+    "    stp     x23, xzr, [sp, #-16]!",
     "    stp     x19, x21, [sp, #-16]!",
     "    mov     x0, sp",
     "    bl      realmfw_main",
     "    b       early_stop",
+
+    // Make [x24, x25) RAM of the realm, if this is one. Clobbers x0 to x17, x24, x26.
+    "accept:",
+    "    cbz     x23, 31f",
+    "    mov     x26, #{RSI_PATIENCE}",
+    "30: cmp     x24, x25",
+    "    b.hs    31f",
+    "    ldr     x0, ={RSI_IPA_STATE_SET}",
+    "    mov     x1, x24",
+    "    mov     x2, x25",
+    "    mov     x3, #{RIPAS_RAM}",
+    "    mov     x4, xzr",
+    "    smc     #0",
+    // A refusal (x2), an error, or progress to a place that makes no sense: the image cannot run.
+    "    cbnz    x0, early_stop",
+    "    cbnz    x2, early_stop",
+    "    cmp     x1, x24",
+    "    b.lo    early_stop",
+    "    cmp     x1, x25",
+    "    b.hi    early_stop",
+    "    cmp     x1, x24",
+    "    mov     x24, x1",
+    "    b.ne    30b",
+    "    subs    x26, x26, #1",
+    "    b.ne    30b",
+    "    b       early_stop",
+    "31: ret",
 
     // Drop cached lines of [x4, x5) to the point of coherency. Clobbers x12, x13.
     "invalidate_lines:",
@@ -360,6 +432,13 @@ global_asm!(
     TCR_EL2_RES1 = const TCR_EL2_RES1,
     TCR_EL2_PS_SHIFT = const TCR_EL2_PS_SHIFT,
     PA_RANGE_48 = const PA_RANGE_48,
+    RSI_VERSION = const RSI_VERSION,
+    RSI_IPA_STATE_SET = const RSI_IPA_STATE_SET,
+    RSI_1_0 = const RSI_1_0,
+    RSI_1_1 = const RSI_1_1,
+    RSI_ERROR_INPUT = const RSI_ERROR_INPUT,
+    RSI_PATIENCE = const RSI_PATIENCE,
+    RIPAS_RAM = const RIPAS_RAM,
     MAIR = const crate::MAIR,
 );
 

@@ -29,6 +29,10 @@ pub struct StartInfo {
     pub x0: u64,
     /// Where the image was entered.
     pub entered_at: u64,
+    /// 1 when an RMM answered RSI_VERSION: the image runs in a realm, and its own memory has been accepted.
+    pub realm: u64,
+    /// Keeps the structure a multiple of 16 bytes on the stack.
+    pub padding: u64,
 }
 
 /// The general registers at an exception, as the vectors save them.

@@ -45,6 +45,32 @@ global_asm!(
 );
 
 // +------------------------------------------------------------------------------------------------+
+// | While a realm is looked for, an undefined SMC is answered as an unknown call is: with -1 in x0. |
+// +------------------------------------------------------------------------------------------------+
+global_asm!(
+    ".pushsection .text.entry, \"ax\"",
+    "    .balign 2048",
+    "probe_vectors:",
+    "    .rept   4",
+    "    .balign 128",
+    "    b       early_stop",
+    "    .endr",
+    // Synchronous, from this level with its own stack pointer.
+    "    .balign 128",
+    "    mrs     x0, elr_el1",
+    "    add     x0, x0, #4",
+    "    msr     elr_el1, x0",
+    "    mov     x0, #-1",
+    "    eret",
+    "    .rept   11",
+    "    .balign 128",
+    "    b       early_stop",
+    "    .endr",
+    "    .balign 128",
+    ".popsection",
+);
+
+// +------------------------------------------------------------------------------------------------+
 // | The vectors proper. A fault may be an exhausted stack, so each switches to the fault stack     |
 // | with TPIDR_EL0 and TPIDRRO_EL0 as the only scratch space. `realmfw_exception` returns only     |
 // | for an exception that was expected; the frame then says where to go on.                        |

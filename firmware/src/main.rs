@@ -14,18 +14,20 @@ mod efi;
 mod fault;
 mod log;
 mod memory;
+mod realm;
 
 use core::convert::Infallible;
 
 use memory_functions as _;
 use boot_asm::StartInfo;
-use formats::machine::Machine;
+use formats::machine::{Conduit, Machine};
 
 use crate::arch::psci;
 use crate::boot::Error;
 use crate::devices::fw_cfg::FwCfg;
 use crate::devices::{console, device_tree};
 use crate::log::Level;
+use crate::realm::World;
 
 /// The fw_cfg file that sets the log level: `-fw_cfg name=opt/org.realmfw/log,string=debug`.
 const LOG_LEVEL_FILE: &str = "opt/org.realmfw/log";
@@ -48,19 +50,33 @@ unsafe extern "C" fn realmfw_main(start: &StartInfo) -> ! {
 /// The way from reset to the operating system.
 #[expect(unsafe_code, reason = "gives RAM to UEFI for good")]
 fn boot(start: &StartInfo) -> Result<Infallible, Error> {
+    let world = realm::detect(start)?;
+    if let World::Realm(_) = world {
+        psci::set_conduit(Conduit::Smc);
+        realm::verify("firmware", &memory::image())?;
+    }
+
     let tree = device_tree::read(start.x0)?;
-    let machine = Machine::from_device_tree(&tree)?;
+    let mut machine = Machine::from_device_tree(&tree)?;
+    if let World::Realm(_) = world {
+        // Whatever the tree says: HVC is undefined in a realm (DEN0137, A4.5).
+        machine.psci = Some(Conduit::Smc);
+    }
     if let Some(conduit) = machine.psci {
         psci::set_conduit(conduit);
     }
 
-    let layout = memory::divide(&machine)?;
+    let layout = memory::divide(&machine, &world)?;
     memory::map_ram(&layout)?;
+    if let (World::Realm(realm), Some(shared)) = (&world, &layout.shared) {
+        // SAFETY: the layout set the block aside for this, and this is the only call.
+        unsafe { memory::shared::open(shared.clone(), realm.alignment).map_err(memory::Error::from)? };
+    }
 
     if let Some(port) = &machine.console {
         console::start(port)?;
     }
-    banner(&machine);
+    banner(&machine, &world);
     let mut fw_cfg = machine.fw_cfg.as_ref().map(FwCfg::new).transpose()?;
     if let Some(fw_cfg) = &mut fw_cfg {
         set_log_level(fw_cfg)?;
@@ -75,15 +91,21 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
     boot::direct_kernel(&mut fw_cfg, &tree)
 }
 
-fn banner(machine: &Machine) {
+fn banner(machine: &Machine, world: &World) {
     let memory: u64 = machine.memory.iter().map(|ram| ram.size()).sum();
-    log::raw(format_args!(
-        "realmfw {}: EL{}, {} CPUs, {} MiB\r\n",
-        env!("CARGO_PKG_VERSION"),
-        arch::exception_level(),
-        machine.cpus.len(),
-        memory >> 20,
-    ));
+    let (version, mib, cpus) = (env!("CARGO_PKG_VERSION"), memory >> 20, machine.cpus.len());
+    match world {
+        World::Plain => {
+            let level = arch::exception_level();
+            log::raw(format_args!("realmfw {version}: plain VM at EL{level}, {cpus} CPUs, {mib} MiB\r\n"));
+        }
+        World::Realm(realm) => log::raw(format_args!(
+            "realmfw {version}: realm, RSI {}, IPA width {}, {}, {cpus} CPUs, {mib} MiB\r\n",
+            realm.version,
+            realm.ipa_width,
+            realm.hash.name(),
+        )),
+    }
 }
 
 /// Says more or less, as the machine's owner asks.

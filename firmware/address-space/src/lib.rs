@@ -5,5 +5,6 @@
 extern crate alloc;
 
 pub mod page_table;
+pub mod pages;
 pub mod ram;
 pub mod ranges;

@@ -13,9 +13,9 @@ pub const TABLES_SIZE: u64 = 2 << 20;
 /// RAM that cannot be used.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Error {
-    /// No block is left for the page tables.
-    #[error("no 2 MiB of RAM are left for the page tables")]
-    NoRoom,
+    /// No block is left for the page tables, or for the pool of shared memory.
+    #[error("no 2 MiB of RAM are left for {0}")]
+    NoRoom(&'static str),
     /// The image lies partly in RAM.
     #[error("the firmware image at {0:#x} crosses the end of RAM or a reserved region")]
     ImageAcrossRam(u64),
@@ -36,11 +36,13 @@ pub struct RamLayout {
     pub image_in_ram: bool,
     /// The block for page tables.
     pub tables: Range<u64>,
+    /// In a realm, the block that is shared with the host.
+    pub shared: Option<Range<u64>>,
 }
 
 impl RamLayout {
     /// Divides `all` RAM, of which `no_map` must not be touched, `kept` belongs to nobody, and `reserved` to the
-    /// operating system.
+    /// operating system. A realm has `share` bytes (a power of two) to share with the host.
     ///
     /// # Errors
     /// [`Error::ImageAcrossRam`], [`Error::NoRoom`].
@@ -50,6 +52,7 @@ impl RamLayout {
         kept: &[Range<u64>],
         reserved: &[Range<u64>],
         image: &Range<u64>,
+        share: Option<u64>,
     ) -> Result<Self, Error> {
         let ram = subtract(all, no_map);
         let image_in_ram = match all.iter().any(|ram| overlap(ram, image)) {
@@ -59,12 +62,17 @@ impl RamLayout {
         };
         let available = subtract(&ram, kept);
         let free = subtract(&subtract(&available, core::slice::from_ref(image)), reserved);
-        let tables = free.iter().find_map(|ram| last_block(ram, TABLES_SIZE)).ok_or(Error::NoRoom)?;
+        let block = |free: &[Range<u64>], size, what| {
+            free.iter().find_map(|ram| last_block(ram, size)).ok_or(Error::NoRoom(what))
+        };
+        let tables = block(&free, TABLES_SIZE, "the page tables")?;
+        let free = subtract(&free, core::slice::from_ref(&tables));
+        let shared = share.map(|size| block(&free, size, "shared memory")).transpose()?;
         // Reservations may overlap and lie outside of RAM; what they take away from it does neither.
         let no_map = subtract(all, &ram);
         let kept = subtract(&ram, &available);
         let reserved = subtract(&available, &subtract(&available, reserved));
-        Ok(Self { ram, no_map, kept, reserved, image_in_ram, tables })
+        Ok(Self { ram, no_map, kept, reserved, image_in_ram, tables, shared })
     }
 }
 
@@ -79,7 +87,7 @@ mod tests {
         let all = [GIB..GIB + (8 << 20)];
         let image = GIB + (6 << 20)..GIB + (8 << 20);
         let reserved = GIB + (5 << 20)..GIB + (5 << 20) + 4096;
-        let layout = RamLayout::new(&all, &[], &[], core::slice::from_ref(&reserved), &image).unwrap();
+        let layout = RamLayout::new(&all, &[], &[], core::slice::from_ref(&reserved), &image, None).unwrap();
         assert_eq!(layout.tables, GIB + (2 << 20)..GIB + (4 << 20));
         assert!(layout.image_in_ram);
     }
@@ -88,15 +96,23 @@ mod tests {
     fn reservations_are_cut_to_ram_and_merged() {
         let reserved = [0..GIB + 4096, GIB + 2048 * 2..GIB + 8192, 3 * GIB..4 * GIB];
         let kept = [GIB + 4096..GIB + 8192];
-        let layout = RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096)).unwrap();
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096), None).unwrap();
         assert_eq!(layout.kept, kept);
         assert_eq!(layout.reserved, [GIB..GIB + 4096]);
         assert_eq!(layout.no_map, [2 * GIB - 4096..2 * GIB]);
     }
 
     #[test]
+    fn shared_memory_is_a_block_of_its_own() {
+        let all = [GIB..GIB + (12 << 20)];
+        let layout = RamLayout::new(&all, &[], &[], &[], &(0..4096), Some(4 << 20)).unwrap();
+        assert_eq!(layout.tables, GIB + (10 << 20)..GIB + (12 << 20));
+        assert_eq!(layout.shared, Some(GIB + (4 << 20)..GIB + (8 << 20)));
+    }
+
+    #[test]
     fn an_image_outside_ram_is_none_of_it() {
-        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &[], &(0..2 << 20)).unwrap();
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &[], &(0..2 << 20), None).unwrap();
         assert!(!layout.image_in_ram);
         assert_eq!(layout.ram, [GIB + 4096..2 * GIB]);
     }
@@ -104,15 +120,15 @@ mod tests {
     #[test]
     fn an_image_across_an_edge_is_refused() {
         let image = 2 * GIB - 4096..2 * GIB + 4096;
-        assert_eq!(RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image), Err(Error::ImageAcrossRam(image.start)));
+        assert_eq!(RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image, None), Err(Error::ImageAcrossRam(image.start)));
         let inside = GIB..GIB + (2 << 20);
         let no_map = GIB + 4096..GIB + 8192;
-        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &[], &inside);
+        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &[], &inside, None);
         assert_eq!(refused, Err(Error::ImageAcrossRam(GIB)));
     }
 
     #[test]
     fn ram_without_a_block_is_refused() {
-        assert_eq!(RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096)), Err(Error::NoRoom));
+        assert_eq!(RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096), None), Err(Error::NoRoom("the page tables")));
     }
 }

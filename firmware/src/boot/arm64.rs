@@ -12,6 +12,7 @@ use r_efi::efi;
 use super::{Error, Item};
 use crate::arch::{self, cache};
 use crate::efi::image::Buffer;
+use crate::memory;
 
 /// What the base of a kernel is aligned to.
 const BASE_ALIGNMENT: u64 = 2 << 20;
@@ -49,6 +50,7 @@ pub fn boot(
     if let Some(initrd) = &initrd {
         cache::clean_invalidate(range(initrd));
     }
+    memory::shared::close().map_err(memory::Error::from)?;
     // Both alignments are below the address space's end by far.
     let entry = kernel.address().saturating_add(header.text_offset);
     arch::enter_kernel(entry, table.address())

@@ -24,7 +24,7 @@ use super::{Error, Item};
 use crate::devices::fw_cfg::FwCfg;
 use crate::efi::image::{self, Buffer, LoadError};
 use crate::efi::{protocols, services};
-use crate::log;
+use crate::{log, realm};
 
 /// The longest command line that is accepted, in bytes with its NUL. What a kernel takes is less
 /// and its own to say (arm64 Linux: 2048); other EFI programs take more.
@@ -196,7 +196,8 @@ fn install_device_tree(tree: &[u8]) -> Result<(), Error> {
     let mut table = Buffer::allocate(efi::ACPI_RECLAIM_MEMORY, tree.len() as u64, 1)
         .map_err(|_| Error::TooLarge(Item::DeviceTree, tree.len() as u64))?;
     table.bytes_mut().copy_from_slice(tree);
-    clean_chosen(table.bytes_mut(), Seeds::Keep)?;
+    let seeds = if realm::is_realm() { Seeds::Remove } else { Seeds::Keep };
+    clean_chosen(table.bytes_mut(), seeds)?;
     let table = table.into_pages();
     let table: *mut c_void = ptr::with_exposed_provenance_mut(table as usize);
     services::install_configuration_table(&efi::DTB_TABLE_GUID, table).map_err(failed)

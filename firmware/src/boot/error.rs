@@ -38,6 +38,9 @@ impl fmt::Display for Item {
 /// Why the boot ends.
 #[derive(Debug, Error)]
 pub enum Error {
+    /// The realm cannot be used.
+    #[error("realm: {0}")]
+    Realm(#[from] crate::realm::Error),
     /// The device tree cannot be read.
     #[error("{0}")]
     DeviceTree(#[from] device_tree::Error),

@@ -7,7 +7,7 @@ use core::ptr;
 use formats::device_tree::{Header, adopt_copy};
 use thiserror::Error;
 
-use crate::memory::{self, MapError};
+use crate::memory;
 
 /// Where QEMU puts the tree of a machine that it enters with x0 = 0.
 const DEFAULT_ADDRESS: u64 = 0x4000_0000;
@@ -20,7 +20,7 @@ const MAX_SIZE: usize = 512 * 1024;
 pub enum Error {
     /// Nothing can be there.
     #[error("device tree at {0:#x}: {1}")]
-    Map(u64, MapError),
+    Map(u64, memory::Error),
     /// An address that the boot protocol forbids.
     #[error("device tree at {0:#x}: not aligned to 8 bytes")]
     Misaligned(u64),

@@ -6,15 +6,21 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{Ordering, fence};
 
+use aarch64_cpu::asm::barrier;
 use alloc::vec::Vec;
 use formats::fw_cfg::{self, Directory, DmaAccess, dma_control, feature, key, register};
 use thiserror::Error;
 
+use zerocopy::IntoBytes;
+
 use crate::arch::mmio::Mmio;
-use crate::memory;
+use crate::memory::{self, shared::SharedBuffer};
+use crate::realm;
 
 /// The largest single DMA transfer: the length has 32 bits.
 const MAX_TRANSFER: usize = 1 << 30;
+/// The largest transfer through shared memory.
+const MAX_BOUNCE: usize = 1 << 20;
 /// How often the device is asked whether a transfer is done. QEMU is done before the write returns.
 const MAX_POLLS: u32 = 1 << 24;
 /// Why an item cannot be read.
@@ -32,6 +38,9 @@ pub enum Error {
     /// The device never finishes a DMA transfer.
     #[error("DMA transfer never ended")]
     Timeout,
+    /// The pool of shared memory has no room for a transfer.
+    #[error("no shared memory left")]
+    NoSharedMemory,
     /// The file directory makes no sense.
     #[error("{0}")]
     Directory(#[from] fw_cfg::Error),
@@ -73,8 +82,15 @@ impl FwCfg {
     pub fn read(&mut self, key: u16, buffer: &mut [u8]) -> Result<(), Error> {
         if self.dma {
             let mut select = Some(key);
-            for chunk in buffer.chunks_mut(MAX_TRANSFER) {
-                self.transfer(select.take(), chunk)?;
+            if realm::is_realm() {
+                let mut bounce = Bounce::new(buffer.len())?;
+                for chunk in buffer.chunks_mut(bounce.capacity()) {
+                    self.bounce(&mut bounce, select.take(), chunk)?;
+                }
+            } else {
+                for chunk in buffer.chunks_mut(MAX_TRANSFER) {
+                    self.transfer(select.take(), chunk)?;
+                }
             }
         } else {
             self.registers.write16(register::SELECTOR, key.to_be());
@@ -111,28 +127,73 @@ impl FwCfg {
         Ok(Directory::parse(&bytes)?)
     }
 
+    /// Lets the device write straight to `buffer`.
     fn transfer(&mut self, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
         let address = buffer.as_mut_ptr().expose_provenance() as u64;
         let length = u32::try_from(buffer.len()).map_err(|_| Error::Dma)?;
         let access = UnsafeCell::new(DmaAccess::read(select, length, address));
-        // The device must find the descriptor in memory, and the CPU the data that the device wrote.
-        fence(Ordering::SeqCst);
-        aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
-        let descriptor = access.get().expose_provenance() as u64;
-        self.registers.write64(register::DMA, descriptor.to_be());
-        for _ in 0..MAX_POLLS {
-            aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
-            // SAFETY: the cell is alive and aligned; the device may write it at any time, hence the volatile read.
-            let control = unsafe { access.get().read_volatile() }.control.get();
-            if control & dma_control::ERROR != 0 {
-                return Err(Error::Dma);
-            }
-            if control == 0 {
-                fence(Ordering::SeqCst);
-                return Ok(());
-            }
+        self.start(access.get().expose_provenance() as u64);
+        // SAFETY: the cell is alive and aligned; the device may write it at any time, hence the volatile read.
+        let result = wait(|| unsafe { access.get().read_volatile() });
+        if result == Err(Error::Timeout) {
+            // The device may still write to the descriptor and the buffer: neither may be used for anything else.
+            panic!("fw_cfg: {}", Error::Timeout);
         }
-        // The device may still write to the buffer and the descriptor, so neither may be used again.
-        Err(Error::Timeout)
+        result
+    }
+
+    /// Lets the device write to shared memory, and takes a copy of that.
+    fn bounce(&mut self, bounce: &mut Bounce, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
+        let length = u32::try_from(buffer.len()).map_err(|_| Error::Dma)?;
+        let access = DmaAccess::read(select, length, bounce.data.device_address());
+        bounce.descriptor.write(0, access.as_bytes());
+        self.start(bounce.descriptor.device_address());
+        wait(|| {
+            let mut access = DmaAccess::read(None, 0, 0);
+            bounce.descriptor.read(0, access.as_mut_bytes());
+            access
+        })?;
+        bounce.data.read(0, buffer);
+        Ok(())
+    }
+
+    fn start(&mut self, descriptor: u64) {
+        // The device must find the descriptor in memory.
+        fence(Ordering::SeqCst);
+        barrier::dsb(barrier::SY);
+        self.registers.write64(register::DMA, descriptor.to_be());
+    }
+}
+
+/// Waits until the device has cleared the descriptor's control word.
+fn wait(read: impl Fn() -> DmaAccess) -> Result<(), Error> {
+    for _ in 0..MAX_POLLS {
+        barrier::dsb(barrier::SY);
+        let control = read().control.get();
+        if control & dma_control::ERROR != 0 {
+            return Err(Error::Dma);
+        }
+        if control == 0 {
+            fence(Ordering::SeqCst);
+            return Ok(());
+        }
+    }
+    Err(Error::Timeout)
+}
+
+/// The shared memory of a transfer in a realm: the descriptor is apart from the data, which the device writes.
+struct Bounce {
+    descriptor: SharedBuffer,
+    data: SharedBuffer,
+}
+
+impl Bounce {
+    fn new(wanted: usize) -> Result<Self, Error> {
+        let take = |size| SharedBuffer::take(size).ok_or(Error::NoSharedMemory);
+        Ok(Self { descriptor: take(size_of::<DmaAccess>())?, data: take(wanted.clamp(1, MAX_BOUNCE))? })
+    }
+
+    fn capacity(&self) -> usize {
+        self.data.size()
     }
 }

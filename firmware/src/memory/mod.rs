@@ -1,6 +1,7 @@
 //! The address space: one owner of the page tables, and what becomes of RAM.
 
 pub mod heap;
+pub mod shared;
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 use crate::arch::mmio::Mmio;
 use crate::arch::mmu::{self, TablePages};
+use crate::realm::{self, World};
 
 pub use address_space::page_table::Error as MapError;
 
@@ -26,6 +28,12 @@ pub enum Error {
     /// The page tables refused a request.
     #[error("{0}")]
     Map(#[from] MapError),
+    /// Memory of the realm is not what it must be.
+    #[error("{0}")]
+    Realm(#[from] realm::Error),
+    /// The pool of shared memory cannot be made.
+    #[error("{0}")]
+    Shared(#[from] shared::Error),
     /// RAM cannot be divided.
     #[error("{0}")]
     Ram(#[from] address_space::ram::Error),
@@ -84,12 +92,13 @@ fn pages(start: u64, size: u64) -> Result<Range<u64>, MapError> {
     Ok(start & !(PAGE_SIZE - 1)..end)
 }
 
-/// Maps, for the length of `read`, what is not yet known to be RAM: the host's device tree.
+/// Maps, for the length of `read`, what the device tree cannot vouch for: the device tree.
 ///
 /// # Errors
-/// The page table's refusal.
-pub fn with_mapped<T>(start: u64, size: u64, read: impl FnOnce() -> T) -> Result<T, MapError> {
+/// [`Error::Realm`] when it is not private memory of the realm, or the page table's refusal.
+pub fn with_mapped<T>(start: u64, size: u64, read: impl FnOnce() -> T) -> Result<T, Error> {
     let range = pages(start, size)?;
+    realm::verify("device tree", &range)?;
     with_tables(|tables| tables.map(range.clone(), Leaf::ram(Access::ReadOnly.into())))?;
     let result = read();
     with_tables(|tables| tables.unmap(range))?;
@@ -105,7 +114,8 @@ pub fn map_device(base: u64, size: u64) -> Result<Mmio, Error> {
     if RAM.lock().iter().any(|ram| ranges::overlap(ram, &range)) {
         return Err(Error::DeviceInRam(base));
     }
-    with_tables(|tables| tables.map(range, Leaf::device(0)))?;
+    let leaf = Leaf::device(realm::device_offset(&range));
+    with_tables(|tables| tables.map(range, leaf))?;
     Ok(Mmio::new(base, size))
 }
 
@@ -121,7 +131,8 @@ pub fn map_ram(layout: &RamLayout) -> Result<(), MapError> {
         // SAFETY: the layout found the block in RAM that neither the image nor a reservation uses; the memory map
         // has it claimed for good.
         unsafe { page_table.memory_mut().extend(layout.tables.clone()) };
-        for range in ranges::subtract(&layout.ram, &[image()]) {
+        let apart: Vec<_> = core::iter::once(image()).chain(layout.shared.clone()).collect();
+        for range in ranges::subtract(&layout.ram, &apart) {
             page_table.map(range, leaf)?;
         }
         Ok(())
@@ -160,11 +171,18 @@ pub fn protection(range: Range<u64>) -> Result<Protection, MapError> {
     if leaf.memory == MemoryType::Device { Err(MapError::NotMapped) } else { Ok(leaf.protection) }
 }
 
-/// Divides the RAM of `machine`.
+/// Divides the RAM of `machine`. A realm accepts all of it first.
 ///
 /// # Errors
-/// [`Error::Ram`].
-pub fn divide(machine: &Machine) -> Result<RamLayout, Error> {
+/// [`Error::Realm`], [`Error::Ram`].
+pub fn divide(machine: &Machine, world: &World) -> Result<RamLayout, Error> {
+    for ram in &machine.memory {
+        realm::accept("RAM", &(ram.base()..ram.end()))?;
+    }
+    let share = match world {
+        World::Plain => None,
+        World::Realm(realm) => Some(shared::POOL_SIZE.max(realm.alignment)),
+    };
     let all: Vec<_> = machine.memory.iter().map(|ram| ram.base()..ram.end()).collect();
     // A page of which a part is reserved is reserved.
     let reserved = |by: Reservation| -> Result<Vec<_>, MapError> {
@@ -172,5 +190,5 @@ pub fn divide(machine: &Machine) -> Result<RamLayout, Error> {
         regions.map(|reserved| pages(reserved.region.base(), reserved.region.size())).collect()
     };
     let [no_map, kept, node] = [Reservation::NoMap, Reservation::Block, Reservation::Node].map(reserved);
-    Ok(RamLayout::new(&all, &no_map?, &kept?, &node?, &image())?)
+    Ok(RamLayout::new(&all, &no_map?, &kept?, &node?, &image(), share)?)
 }
