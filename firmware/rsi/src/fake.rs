@@ -55,14 +55,14 @@ impl FakeRmm {
         }
     }
 
-    /// Reads private memory as the guest would; none where the RIPAS is not RAM.
+    /// Reads private memory of one granule as the guest would; none where the RIPAS is not RAM.
     pub fn read(&mut self, ipa: u64, len: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; len];
         (self.realm.ripas.get(ipa) == Ripas::Ram).then(|| self.host.read(ipa, &mut bytes))?;
         Some(bytes)
     }
 
-    /// Writes private memory as the guest would; false where the RIPAS is not RAM.
+    /// Writes private memory of one granule as the guest would; false where the RIPAS is not RAM.
     pub fn write(&mut self, ipa: u64, bytes: &[u8]) -> bool {
         let ram = self.realm.ripas.get(ipa) == Ripas::Ram;
         if ram {
@@ -86,18 +86,16 @@ impl FakeHost {
 
 impl Machine for FakeHost {
     fn read(&mut self, ipa: u64, bytes: &mut [u8]) {
-        for (address, byte) in (ipa..).zip(bytes) {
-            let offset = (address % GRANULE) as usize;
-            *byte = self.page(address).get(offset).copied().unwrap_or(UNDEFINED);
+        let page = self.page(ipa).iter().skip((ipa % GRANULE) as usize);
+        for (to, from) in bytes.iter_mut().zip(page) {
+            *to = *from;
         }
     }
 
     fn write(&mut self, ipa: u64, bytes: &[u8]) {
-        for (address, byte) in (ipa..).zip(bytes) {
-            let offset = (address % GRANULE) as usize;
-            if let Some(to) = self.page(address).get_mut(offset) {
-                *to = *byte;
-            }
+        let page = self.page(ipa).iter_mut().skip((ipa % GRANULE) as usize);
+        for (to, from) in page.zip(bytes) {
+            *to = *from;
         }
     }
 

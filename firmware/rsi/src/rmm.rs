@@ -35,9 +35,9 @@ pub enum HostResponse {
 
 /// What the RMM has under it and around it.
 pub trait Machine {
-    /// Reads private memory in a granule whose RIPAS is RAM.
+    /// Reads private memory within one granule whose RIPAS is RAM.
     fn read(&mut self, ipa: u64, bytes: &mut [u8]);
-    /// Writes private memory in a granule whose RIPAS is RAM.
+    /// Writes private memory within one granule whose RIPAS is RAM.
     fn write(&mut self, ipa: u64, bytes: &[u8]);
     /// Asks the host what it makes of a request to change `[base, top)`.
     fn ripas_request(&mut self, base: u64, top: u64, ripas: Ripas) -> HostResponse;

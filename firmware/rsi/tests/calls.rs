@@ -57,7 +57,8 @@ fn extend_hashes_the_digest_and_exactly_the_data() {
         assert_eq!(read[len..], vec![0; 64 - len]);
         assert_eq!(rsi.measurement_read(3).unwrap(), [0; 64]);
     }
-    for len in [0, 1, 7, 8, 33, 63, 64] {
+    let lengths: &[u8] = if cfg!(miri) { &[0, 33] } else { &[0, 1, 7, 8, 33, 63, 64] };
+    for &len in lengths {
         let data: Vec<u8> = (0..len).collect();
         expect::<Sha256>(HashAlgorithm::Sha256, &data);
         expect::<Sha384>(HashAlgorithm::Sha384, &data);
