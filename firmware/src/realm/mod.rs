@@ -219,11 +219,3 @@ pub fn device_offset(range: &Range<u64>) -> u64 {
         Err(_) => bit,
     }
 }
-
-/// Extends REM `index` (1 to 4).
-///
-/// # Errors
-/// The RMM's.
-pub fn extend(index: u64, digest: &[u8]) -> Result<(), rsi::Error> {
-    rsi().measurement_extend(index, digest)
-}
