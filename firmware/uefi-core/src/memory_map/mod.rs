@@ -84,6 +84,11 @@ impl Region {
         (self.end - self.start) / PAGE_SIZE
     }
 
+    /// Whether `address` lies in the region.
+    pub fn contains(&self, address: u64) -> bool {
+        (self.start..self.end).contains(&address)
+    }
+
     fn is_free(&self) -> bool {
         self.kind == CONVENTIONAL_MEMORY
     }
@@ -300,8 +305,10 @@ impl MemoryMap {
         if covered < range.end {
             return Err(MapError::NotFound);
         }
-        // A split at each end.
-        self.reserve(2)?;
+        // Whole regions change without memory, so that what is out of memory can still be freed.
+        let is_inside = |address: u64| self.region_at(address).is_some_and(|region| region.start < address);
+        let splits = [range.start, range.end].into_iter().filter(|address| is_inside(*address)).count();
+        self.reserve(splits)?;
         self.split(range.start);
         self.split(range.end);
         let first = self.regions.partition_point(|r| r.end <= range.start);

@@ -348,3 +348,16 @@ fn random_requests_agree_with_a_page_array() {
 fn in_model(range: &Range<u64>) -> Range<usize> {
     ((range.start - BASE) / PAGE_SIZE) as usize..((range.end - BASE) / PAGE_SIZE) as usize
 }
+
+#[test]
+fn a_whole_region_changes_without_memory() {
+    let mut map = MemoryMap::new();
+    map.add_ram(0x10_0000..0x20_0000).unwrap();
+    let [first, second] = [LOADER_DATA, BOOT_SERVICES_DATA]
+        .map(|kind| map.allocate(Placement::Any, kind, 1, PAGE_SIZE, Owner::Pages).unwrap());
+    map.regions.shrink_to_fit();
+    let room = map.regions.capacity();
+    map.free(second.start, 1, Owner::Pages).unwrap();
+    map.free(first.start, 1, Owner::Pages).unwrap();
+    assert_eq!(map.regions.capacity(), room);
+}
