@@ -9,7 +9,7 @@ use core::mem::{self, size_of};
 use core::ptr::{self, NonNull};
 
 use formats::machine;
-use r_efi::efi::{self, MemoryAttributesTable, MemoryDescriptor, RtPropertiesTable, Status};
+use r_efi::efi::{self, MemoryDescriptor, RtPropertiesTable, Status};
 use runtime_abi::{ALIGNMENT, Conduit, ExitBootServices, ImageHeader, Initialize, Parameters, Tables};
 use thiserror::Error;
 
@@ -116,7 +116,7 @@ impl Runtime {
     /// # Errors
     /// As `InstallConfigurationTable()`.
     pub fn publish(&self) -> Result<(), Status> {
-        publish(&efi::MEMORY_ATTRIBUTES_TABLE_GUID, self.memory_attributes())?;
+        services::memory_attributes::publish(self.memory_attributes())?;
         publish(
             &efi::RT_PROPERTIES_TABLE_GUID,
             RtPropertiesTable {
@@ -129,7 +129,7 @@ impl Runtime {
 
     /// The permissions of the region (UEFI 2.10, section 4.6.4). The entries have the type of the
     /// memory map's descriptor that they refine, or an OS ignores them.
-    fn memory_attributes(&self) -> MemoryAttributesTable<2> {
+    fn memory_attributes(&self) -> [MemoryDescriptor; 2] {
         let part = |start: u64, size: u32, permission: u64| MemoryDescriptor {
             r#type: efi::RUNTIME_SERVICES_CODE,
             physical_start: start,
@@ -138,16 +138,10 @@ impl Runtime {
             attribute: efi::MEMORY_RUNTIME | permission,
         };
         let Self { start, header, .. } = *self;
-        MemoryAttributesTable {
-            version: efi::MEMORY_ATTRIBUTES_TABLE_VERSION,
-            number_of_entries: 2,
-            descriptor_size: size_of::<MemoryDescriptor>() as u32,
-            flags: 0,
-            entry: [
-                part(start, header.code_size, efi::MEMORY_RO),
-                part(start.wrapping_add(header.code_size.into()), header.data_size, efi::MEMORY_XP),
-            ],
-        }
+        [
+            part(start, header.code_size, efi::MEMORY_RO),
+            part(start.wrapping_add(header.code_size.into()), header.data_size, efi::MEMORY_XP),
+        ]
     }
 }
 

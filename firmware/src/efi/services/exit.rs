@@ -29,6 +29,9 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
             return Err(Status::INVALID_PARAMETER);
         }
         core.events.cancel_timers();
+        if let Some(table) = &core.memory_attributes {
+            table.update(&core.memory);
+        }
         Ok(())
     })?;
     events::signal_group(&efi::EVENT_GROUP_EXIT_BOOT_SERVICES);

@@ -12,6 +12,7 @@ pub(super) mod events;
 pub(super) mod exit;
 pub(super) mod locate;
 pub(super) mod memory;
+pub(super) mod memory_attributes;
 pub(super) mod protocols;
 pub(super) mod state;
 mod status;

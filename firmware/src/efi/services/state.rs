@@ -12,6 +12,8 @@ use uefi_core::memory_map::MemoryMap;
 use uefi_core::pool::Pool;
 use uefi_core::time::{Clock, MonotonicCount, Watchdog};
 
+use super::memory_attributes::MemoryAttributes;
+
 /// What a notification calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Notify {
@@ -39,6 +41,8 @@ pub struct Core {
     pub monotonic_count: MonotonicCount,
     /// The tables in the runtime data region.
     pub tables: NonNull<runtime_abi::Tables>,
+    /// The memory attributes table, once there is one.
+    pub memory_attributes: Option<MemoryAttributes>,
     /// What the runtime services image does when boot services end.
     pub enter_runtime: runtime_abi::ExitBootServices,
     /// The group of the last moment before `ExitBootServices()` is signalled once only.
