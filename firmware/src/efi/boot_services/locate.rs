@@ -41,7 +41,7 @@ pub unsafe extern "efiapi" fn locate_handle(
     }
     // SAFETY: the caller gave `room` bytes.
     unsafe { buffer.copy_from_nonoverlapping(handles.as_ptr(), handles.len()) };
-    reported(search, key);
+    reported(search, key, &handles);
     Status::SUCCESS
 }
 
@@ -62,14 +62,14 @@ pub unsafe extern "efiapi" fn locate_handle_buffer(
         buffer.write_unaligned(ptr::null_mut());
         find(search, protocol, key)
     };
-    match found.and_then(|handles| Ok((pool_array(&handles)?, handles.len()))) {
-        Ok((array, length)) => {
+    match found.and_then(|handles| Ok((pool_array(&handles)?, handles))) {
+        Ok((array, handles)) => {
             // SAFETY: as above.
             unsafe {
-                count.write_unaligned(length);
+                count.write_unaligned(handles.len());
                 buffer.write_unaligned(array.as_ptr());
             }
-            reported(search, key);
+            reported(search, key, &handles);
             Status::SUCCESS
         }
         Err(status) => status,
@@ -94,16 +94,15 @@ pub unsafe extern "efiapi" fn locate_protocol(
     } else {
         rules::next_new(registration_from(registration))
     };
-    let (status, found) = match found {
-        Some((_, found)) => (Status::SUCCESS, found),
-        None => (Status::NOT_FOUND, ptr::null_mut()),
-    };
     // SAFETY: the caller's pointer, not null.
-    unsafe { interface.write_unaligned(found) };
-    if status == Status::SUCCESS && !registration.is_null() {
-        rules::advance(registration_from(registration));
+    unsafe { interface.write_unaligned(found.map_or(ptr::null_mut(), |(_, found)| found)) };
+    let Some((handle, _)) = found else {
+        return Status::NOT_FOUND;
+    };
+    if !registration.is_null() {
+        rules::advance(registration_from(registration), handle);
     }
-    status
+    Status::SUCCESS
 }
 
 /// `LocateDevicePath()`.
@@ -158,9 +157,11 @@ unsafe fn find(search: LocateSearchType, protocol: *mut Guid, key: *mut c_void) 
 }
 
 /// Notes that the caller has got the handle that is new to its registration.
-fn reported(search: LocateSearchType, key: *mut c_void) {
-    if search == efi::BY_REGISTER_NOTIFY {
-        rules::advance(registration_from(key));
+fn reported(search: LocateSearchType, key: *mut c_void, handles: &[Handle]) {
+    if search == efi::BY_REGISTER_NOTIFY
+        && let [handle] = handles
+    {
+        rules::advance(registration_from(key), *handle);
     }
 }
 

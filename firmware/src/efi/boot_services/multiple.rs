@@ -102,11 +102,9 @@ unsafe extern "C" fn install_multiple(handle: *mut Handle, arguments: *const *mu
         let Some((protocol, interface)) = pairs.next() else {
             break None;
         };
-        // SAFETY: an interface of this protocol is a device path.
-        if protocol == device_path::PROTOCOL_GUID && unsafe { locate::has_device_path(interface.cast()) } {
-            break Some(Status::ALREADY_STARTED);
-        }
-        match install_quietly(current, &protocol, interface) {
+        // SAFETY: the pair is the caller's.
+        let result = unsafe { check_path(&protocol, interface) };
+        match result.and_then(|()| install_quietly(current, &protocol, interface)) {
             Ok(installed) => current = Some(installed),
             Err(status) => break Some(status),
         }
@@ -126,6 +124,18 @@ unsafe extern "C" fn install_multiple(handle: *mut Handle, arguments: *const *mu
     }
     events::dispatch();
     Status::SUCCESS
+}
+
+/// Refuses a device path that a handle carries already.
+///
+/// # Safety
+/// `interface` is what `protocol` demands.
+unsafe fn check_path(protocol: &Guid, interface: *mut c_void) -> Result<(), Status> {
+    // SAFETY: an interface of this protocol is a device path.
+    if *protocol == device_path::PROTOCOL_GUID && unsafe { locate::has_device_path(interface.cast())? } {
+        return Err(Status::ALREADY_STARTED);
+    }
+    Ok(())
 }
 
 fn undo_install(handle: Handle, pairs: Pairs, installed: usize) {

@@ -11,7 +11,7 @@ use uefi_core::handles::Registration;
 
 use super::device_path::bytes;
 use super::protocols::interface;
-use super::state::{handle_to_raw, with_core};
+use super::state::{handle_from, handle_to_raw, with_core};
 use super::status::ToStatus;
 
 /// The first installed interface of `protocol`, with its handle.
@@ -44,9 +44,9 @@ pub fn next_new(registration: Registration) -> Option<(Handle, *mut c_void)> {
     Some((handle_to_raw(handle), interface))
 }
 
-/// Marks what [`next_new`] returned as reported.
-pub fn advance(registration: Registration) {
-    with_core(|core| core.handles.advance(registration));
+/// Marks the handle that [`next_new`] returned as reported.
+pub fn advance(registration: Registration, handle: Handle) {
+    with_core(|core| core.handles.advance(registration, handle_from(handle)));
 }
 
 /// Finds the handle with `protocol` whose device path is the longest prefix of the first instance of `path`. Returns
@@ -85,21 +85,24 @@ pub unsafe fn locate_device_path(
 
 /// Whether a handle carries exactly this device path.
 ///
+/// # Errors
+/// `OUT_OF_RESOURCES`.
+///
 /// # Safety
 /// As [`locate_device_path`].
-pub unsafe fn has_device_path(path: *const device_path::Protocol) -> bool {
+pub unsafe fn has_device_path(path: *const device_path::Protocol) -> Result<bool, Status> {
     // SAFETY: the caller's promise.
     let Some(wanted) = (unsafe { bytes(path) }) else {
-        return false;
+        return Ok(false);
     };
-    let handles = locate_handles(&device_path::PROTOCOL_GUID).unwrap_or_default();
-    handles.into_iter().any(|handle| {
+    let handles = locate_handles(&device_path::PROTOCOL_GUID)?;
+    Ok(handles.into_iter().any(|handle| {
         interface(handle, &device_path::PROTOCOL_GUID).is_ok_and(|candidate| {
             // SAFETY: as in `locate_device_path`.
             let present = unsafe { bytes(candidate.cast()) };
             present == Some(wanted)
         })
-    })
+    }))
 }
 
 /// The values of handles that a client gets to see.

@@ -74,9 +74,10 @@ impl HandleDatabase {
         Some((handle, installed.interface))
     }
 
-    /// Marks what [`Self::next_new`] returned as reported.
-    pub fn advance(&mut self, registration: Registration) {
-        let reported = self.oldest_new(registration).map(|(_, p)| p.sequence);
+    /// Marks the interface on `handle`, which [`Self::next_new`] returned, as reported. When another one is the oldest
+    /// by now, somebody has marked it in between.
+    pub fn advance(&mut self, registration: Registration, handle: Handle) {
+        let reported = self.oldest_new(registration).filter(|(oldest, _)| *oldest == handle).map(|(_, p)| p.sequence);
         if let (Some(reported), Some(listener)) = (reported, self.registrations.get_mut(registration.0)) {
             listener.reported = reported;
         }

@@ -270,11 +270,13 @@ fn a_registration_reports_each_installation_once() {
     db.install(None, &B, interface(3)).unwrap();
     assert_eq!(db.next_new(key), Some((first, interface(1))));
     assert_eq!(db.next_new(key), Some((first, interface(1))), "until it is taken");
-    db.advance(key);
+    db.advance(key, first);
     assert_eq!(db.next_new(key), Some((second, interface(2))));
-    db.advance(key);
+    db.advance(key, first);
+    assert_eq!(db.next_new(key), Some((second, interface(2))), "the first was marked already");
+    db.advance(key, second);
     assert_eq!(db.next_new(key), None);
-    db.advance(key);
+    db.advance(key, second);
     db.reinstall(first, &A, interface(1), interface(4)).unwrap();
     assert_eq!(db.next_new(key), Some((first, interface(4))), "a replacement is new");
     db.uninstall(first, &A, interface(4)).unwrap();
