@@ -3,10 +3,11 @@
 #![expect(unsafe_code, reason = "calls the members of driver binding protocols")]
 
 use core::cmp::Reverse;
+use core::ffi::c_void;
 use core::ptr;
 
 use alloc::vec::Vec;
-use r_efi::efi::{Handle, Status};
+use r_efi::efi::{Guid, Handle, Status};
 use r_efi::protocols::{
     bus_specific_driver_override, device_path, driver_binding, driver_family_override, platform_driver_override,
 };
@@ -86,7 +87,7 @@ struct Driver {
 
 impl Driver {
     fn on(handle: Handle) -> Result<Self, Status> {
-        Ok(Self { handle, binding: interface(handle, &driver_binding::PROTOCOL_GUID)?.cast() })
+        Ok(Self { handle, binding: implemented(handle, &driver_binding::PROTOCOL_GUID)?.cast() })
     }
 
     fn version(&self) -> u32 {
@@ -181,7 +182,7 @@ fn candidates(controller: Handle, first: &[Handle]) -> Result<Vec<Driver>, Statu
     }
     let mut families = Vec::new();
     for driver in &all {
-        if let Ok(family) = interface(driver.handle, &driver_family_override::PROTOCOL_GUID) {
+        if let Ok(family) = implemented(driver.handle, &driver_family_override::PROTOCOL_GUID) {
             let family = family.cast::<driver_family_override::Protocol>();
             // SAFETY: the interface was installed as this protocol; nothing of the core is borrowed.
             push(&mut families, (unsafe { ((*family).get_version)(family) }, *driver))?;
@@ -204,6 +205,9 @@ fn platform_overrides(controller: Handle) -> Result<Vec<Handle>, Status> {
     let Some((_, protocol)) = locate_protocol(&platform_driver_override::PROTOCOL_GUID) else {
         return Ok(Vec::new());
     };
+    if protocol.is_null() {
+        return Ok(Vec::new());
+    }
     let protocol = protocol.cast::<platform_driver_override::Protocol>();
     enumerate(|image| {
         // SAFETY: the interface was installed as this protocol; nothing of the core is borrowed.
@@ -212,7 +216,7 @@ fn platform_overrides(controller: Handle) -> Result<Vec<Handle>, Status> {
 }
 
 fn bus_overrides(controller: Handle) -> Result<Vec<Handle>, Status> {
-    let Ok(protocol) = interface(controller, &bus_specific_driver_override::PROTOCOL_GUID) else {
+    let Ok(protocol) = implemented(controller, &bus_specific_driver_override::PROTOCOL_GUID) else {
         return Ok(Vec::new());
     };
     let protocol = protocol.cast::<bus_specific_driver_override::Protocol>();
@@ -241,6 +245,9 @@ pub fn disconnect_controller(controller: Handle, driver: Option<Handle>, child: 
     let given = [Some(controller), driver, child];
     if given.into_iter().flatten().any(|handle| !is_handle(handle)) {
         return Err(Status::INVALID_PARAMETER);
+    }
+    if let Some(driver) = driver {
+        Driver::on(driver).map_err(|_| Status::INVALID_PARAMETER)?;
     }
     let managing = with_core(|core| core.handles.drivers_of(handle_from(controller))).map_err(ToStatus::status)?;
     let managing = raw(&managing)?;
@@ -273,6 +280,11 @@ fn stop(driver: &Driver, controller: Handle, children: &mut [Handle], count: usi
         return false;
     }
     children.len() != count || !driver.stop(controller, &mut []).is_error()
+}
+
+/// The interface of a protocol whose members are called: one that was installed without any counts as missing.
+fn implemented(handle: Handle, protocol: &Guid) -> Result<*mut c_void, Status> {
+    Some(interface(handle, protocol)?).filter(|found| !found.is_null()).ok_or(Status::UNSUPPORTED)
 }
 
 fn push<T>(list: &mut Vec<T>, value: T) -> Result<(), Status> {
