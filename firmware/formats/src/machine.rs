@@ -200,7 +200,8 @@ impl Machine {
         claims.extend(transports.map(|transport| (transport.region, "virtio,mmio")));
         for host in &self.pcie {
             claims.push((host.ecam, "pci-host-ecam-generic"));
-            let windows = host.windows.iter();
+            // The firmware uses no I/O BARs, and a UART may well have its old place in I/O space.
+            let windows = host.windows.iter().filter(|window| window.space != WindowSpace::Io);
             claims.extend(windows.map(|window| (window.cpu, "pci-host-ecam-generic ranges")));
         }
         for region in self.gic.iter().flat_map(Gic::regions) {
