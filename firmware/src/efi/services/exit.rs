@@ -8,6 +8,7 @@ use runtime_abi::{AddressChange, Tables};
 use uefi_core::events::EventTable;
 
 use super::events;
+use crate::memory;
 use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
 
@@ -42,6 +43,10 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
         core.enter_runtime
     });
     enter_runtime();
+    if let Err(error) = memory::shared::close() {
+        // The map that the caller has says that this memory is its own.
+        panic!("ExitBootServices: {error}");
+    }
     super::super::boot_services::retire();
     Ok(())
 }
