@@ -1,7 +1,7 @@
 //! Time in ticks of the counter, the watchdog, and the monotonic count.
 
 /// UEFI counts timer intervals in units of 100 ns.
-const UNITS_PER_SECOND: u128 = 10_000_000;
+const UNITS_PER_SECOND: u64 = 10_000_000;
 
 /// The counter that time is read from.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,16 @@ impl Clock {
         self.ticks(seconds, 1)
     }
 
-    fn ticks(&self, amount: u64, per_second: u128) -> u64 {
-        // The product of two u64 fits a u128.
-        let ticks = (u128::from(amount) * u128::from(self.frequency)).div_ceil(per_second);
-        u64::try_from(ticks).unwrap_or(u64::MAX)
+    /// The ticks in `amount` units, of which a second has `per_second`: at most ten million.
+    ///
+    /// Division of 128 bits would do in one line, but its precompiled function uses x18, which UEFI code must leave
+    /// alone (UEFI 2.10, section 2.3.6.4).
+    fn ticks(&self, amount: u64, per_second: u64) -> u64 {
+        let (seconds, units) = (amount / per_second, amount % per_second);
+        let (whole, part) = (self.frequency / per_second, self.frequency % per_second);
+        // Both factors are below `per_second`.
+        let rest = (units * part).div_ceil(per_second);
+        seconds.saturating_mul(self.frequency).saturating_add(units.saturating_mul(whole)).saturating_add(rest)
     }
 }
 
@@ -98,6 +104,18 @@ mod tests {
         assert_eq!(clock.ticks_from_100ns(1), 7);
         assert_eq!(clock.ticks_from_100ns(0), 0);
         assert_eq!(clock.ticks_from_seconds(2), 125_000_000);
+    }
+
+    #[test]
+    fn delays_are_exact_for_every_frequency() {
+        let amounts = [0, 1, 9, 999_999, 10_000_000, 123_456_789_012, u64::MAX / 3, u64::MAX];
+        for frequency in [1, 999, 1_000_000, 24_000_001, 62_500_000, 1_000_000_000, u64::MAX] {
+            for amount in amounts {
+                let exact = (u128::from(amount) * u128::from(frequency)).div_ceil(10_000_000);
+                let ticks = Clock::new(frequency).ticks_from_100ns(amount);
+                assert_eq!(ticks, u64::try_from(exact).unwrap_or(u64::MAX), "{amount} at {frequency}");
+            }
+        }
     }
 
     #[test]
