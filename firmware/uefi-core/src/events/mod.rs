@@ -289,11 +289,11 @@ impl<N: Copy> EventTable<N> {
         self.next_due = u64::MAX;
     }
 
-    /// The notifications of a group, in no order that means anything.
+    /// The notifications that signalling a group makes, in no order that means anything.
     pub fn members(&self, group: &Guid) -> impl Iterator<Item = (Event, N)> {
         self.entries
             .iter()
-            .filter(move |(_, entry)| entry.group.as_ref() == Some(group))
+            .filter(move |(_, entry)| entry.group.as_ref() == Some(group) && entry.has(EVT_NOTIFY_SIGNAL))
             .filter_map(|(name, entry)| Some((Event(name), entry.notify?)))
     }
 

@@ -49,6 +49,9 @@ fn the_types_of_a_moment_are_groups() {
     table.create(spec(EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE, TPL_NOTIFY, 'v')).unwrap();
     table.signal_group(&EVENT_GROUP_EXIT_BOOT_SERVICES);
     assert_eq!(dispatch(&mut table), "e");
+    let waiting =
+        EventSpec { group: Some(EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE), ..spec(EVT_NOTIFY_WAIT, TPL_NOTIFY, 'w') };
+    table.create(waiting).unwrap();
     let members: Vec<_> = table.members(&EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE).map(|(_, n)| n).collect();
     assert_eq!(members, ['v']);
     let other = EventSpec { group: Some(GROUP), ..spec(EVT_SIGNAL_EXIT_BOOT_SERVICES, TPL_CALLBACK, 'x') };
