@@ -18,7 +18,7 @@ use crate::{command, image, tools};
 const TARGET: &str = "aarch64-unknown-none-softfloat";
 
 /// The modules that Linux needs for its checks in a realm.
-const MODULES: [&str; 4] = ["configfs", "tsm_report", "arm_cca_guest", "virtio_blk"];
+const MODULES: [&str; 5] = ["configfs", "tsm_report", "arm_cca_guest", "virtio_blk", "virtio_mmio"];
 
 /// The options of a realm.
 #[derive(Args)]
@@ -118,7 +118,7 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
         Realm::firmware(firmware).kernel(&parts.kernel)
     };
     let checks = match parts.limit {
-        Some(_) => format!("{} ", check_words(parts.cpus, None)),
+        Some(_) => format!("{} ", check_words(parts.cpus, &[])),
         None => String::new(),
     };
     let log = workspace::target().join("realm.log");

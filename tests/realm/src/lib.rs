@@ -165,6 +165,16 @@ impl Realm {
             .arg("virtio-blk-pci,drive=disk,disable-legacy=on,iommu_platform=on")
     }
 
+    /// A disk on virtio-mmio.
+    pub fn mmio_disk(self, image: &Path) -> Self {
+        self.arg("-global")
+            .arg("virtio-mmio.force-legacy=false")
+            .arg("-drive")
+            .arg(format!("if=none,id=mmio-disk,format=raw,readonly=on,file={}", image.display()))
+            .arg("-device")
+            .arg("virtio-blk-device,drive=mmio-disk,iommu_platform=on")
+    }
+
     /// The option string, word by word.
     fn words(&self) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
@@ -272,10 +282,14 @@ impl Ended {
     }
 }
 
-/// The words of a command line with which the initramfs makes its checks.
-pub fn check_words(cpus: u32, disk: Option<&str>) -> String {
-    let disk = disk.map(|sum| format!(" realmfw.disk={sum}")).unwrap_or_default();
-    format!("panic=-1 realmfw.mode=check realmfw.cpus={cpus}{disk}")
+/// The words of a command line with which the initramfs makes its checks; `disks` are the SHA-256
+/// sums of the disks.
+pub fn check_words(cpus: u32, disks: &[&str]) -> String {
+    let mut words = format!("panic=-1 realmfw.mode=check realmfw.cpus={cpus}");
+    if !disks.is_empty() {
+        words.push_str(&format!(" realmfw.disks={}", disks.join(",")));
+    }
+    words
 }
 
 /// Bytes written as hexadecimal digits.

@@ -32,21 +32,35 @@ fn passes(realm: &Realm) -> Result<Ended> {
 }
 
 /// A disk of 3 MiB that holds no page twice, and its sum.
-fn disk(name: &str) -> Result<(PathBuf, String)> {
-    let words = (0_u32..3 << 18).map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes());
-    let contents: Vec<u8> = words.flatten().collect();
-    let path = std::env::temp_dir().join(format!("realm-disk-{}-{name}", std::process::id()));
-    fs::write(&path, &contents)?;
-    let sum = Sha256::digest(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((path, sum))
+struct Disk {
+    path: PathBuf,
+    sum: String,
 }
 
+impl Disk {
+    fn new(seed: u32) -> Result<Self> {
+        let words = (0_u32..3 << 18).map(|word| (word ^ seed).wrapping_mul(0x9e37_79b9).to_le_bytes());
+        let contents: Vec<u8> = words.flatten().collect();
+        let path = std::env::temp_dir().join(format!("realm-disk-{}-{seed}", std::process::id()));
+        fs::write(&path, &contents)?;
+        let sum = Sha256::digest(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { path, sum })
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What cannot be removed now goes with the folder for temporary files.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A disk on PCIe and one on virtio-mmio.
 fn boots(cpus: u32) -> Result<()> {
-    let (image, sum) = disk(&cpus.to_string())?;
-    let realm = Realm::direct_kernel(KERNEL.image()).initrd(initrd()).cpus(cpus).disk(&image);
-    let result = passes(&realm.append(check_words(cpus, Some(&sum))));
-    fs::remove_file(&image)?;
-    result.map(drop)
+    let (pcie, mmio) = (Disk::new(cpus << 20)?, Disk::new(cpus << 24)?);
+    let realm = Realm::direct_kernel(KERNEL.image()).initrd(initrd()).cpus(cpus);
+    let realm = realm.disk(&pcie.path).mmio_disk(&mmio.path);
+    passes(&realm.append(check_words(cpus, &[&pcie.sum, &mmio.sum]))).map(drop)
 }
 
 #[test]
@@ -62,6 +76,6 @@ fn four_cpus() -> Result<()> {
 #[test]
 fn wide_ipa_space_sha512_and_sve() -> Result<()> {
     let realm = Realm::direct_kernel(KERNEL.image()).initrd(initrd()).width(41);
-    let realm = realm.option("hash=sha-512").option("sve=3").append(check_words(1, None));
+    let realm = realm.option("hash=sha-512").option("sve=3").append(check_words(1, &[]));
     passes(&realm).map(drop)
 }
