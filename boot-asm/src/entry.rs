@@ -441,4 +441,3 @@ global_asm!(
     RIPAS_RAM = const RIPAS_RAM,
     MAIR = const crate::MAIR,
 );
-

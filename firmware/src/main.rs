@@ -18,9 +18,9 @@ mod realm;
 
 use core::convert::Infallible;
 
-use memory_functions as _;
 use boot_asm::StartInfo;
 use formats::machine::{Conduit, Machine};
+use memory_functions as _;
 
 use crate::arch::psci;
 use crate::boot::Error;

@@ -133,11 +133,7 @@ fn index(address: u64, level: u32) -> usize {
 
 fn check(range: &Range<u64>) -> Result<(), Error> {
     let pages = range.start.is_multiple_of(PAGE_SIZE) && range.end.is_multiple_of(PAGE_SIZE);
-    if pages && range.start <= range.end && range.end <= ADDRESS_END {
-        Ok(())
-    } else {
-        Err(Error::Range)
-    }
+    if pages && range.start <= range.end && range.end <= ADDRESS_END { Ok(()) } else { Err(Error::Range) }
 }
 
 fn is_table(entry: u64, level: u32) -> bool {

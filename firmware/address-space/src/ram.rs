@@ -96,7 +96,8 @@ mod tests {
     fn reservations_are_cut_to_ram_and_merged() {
         let reserved = [0..GIB + 4096, GIB + 2048 * 2..GIB + 8192, 3 * GIB..4 * GIB];
         let kept = [GIB + 4096..GIB + 8192];
-        let layout = RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096), None).unwrap();
+        let layout =
+            RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096), None).unwrap();
         assert_eq!(layout.kept, kept);
         assert_eq!(layout.reserved, [GIB..GIB + 4096]);
         assert_eq!(layout.no_map, [2 * GIB - 4096..2 * GIB]);
@@ -120,7 +121,10 @@ mod tests {
     #[test]
     fn an_image_across_an_edge_is_refused() {
         let image = 2 * GIB - 4096..2 * GIB + 4096;
-        assert_eq!(RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image, None), Err(Error::ImageAcrossRam(image.start)));
+        assert_eq!(
+            RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image, None),
+            Err(Error::ImageAcrossRam(image.start))
+        );
         let inside = GIB..GIB + (2 << 20);
         let no_map = GIB + 4096..GIB + 8192;
         let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &[], &inside, None);
@@ -129,6 +133,9 @@ mod tests {
 
     #[test]
     fn ram_without_a_block_is_refused() {
-        assert_eq!(RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096), None), Err(Error::NoRoom("the page tables")));
+        assert_eq!(
+            RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096), None),
+            Err(Error::NoRoom("the page tables"))
+        );
     }
 }

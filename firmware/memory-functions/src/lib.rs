@@ -75,7 +75,6 @@ global_asm!(
     "    subs    x2, x2, #1",
     "    b.ne    7b",
     "8:  ret",
-
     // memset(x0 = to, w1 = byte, x2 = bytes)
     "    .balign 64",
     "memset:",
@@ -105,7 +104,6 @@ global_asm!(
     "15: tbz     x2, #0, 16f",
     "    str     b0, [x3]",
     "16: ret",
-
     // memcmp(x0, x1, x2 = bytes)
     "    .balign 64",
     "bcmp:",

@@ -14,6 +14,8 @@ use thiserror::Error;
 use zerocopy::IntoBytes;
 
 use crate::arch::mmio::Mmio;
+use crate::arch::psci;
+use crate::log;
 use crate::memory::{self, shared::SharedBuffer};
 use crate::realm;
 
@@ -136,8 +138,9 @@ impl FwCfg {
         // SAFETY: the cell is alive and aligned; the device may write it at any time, hence the volatile read.
         let result = wait(|| unsafe { access.get().read_volatile() });
         if result == Err(Error::Timeout) {
-            // The device may still write to the descriptor and the buffer: neither may be used for anything else.
-            panic!("fw_cfg: {}", Error::Timeout);
+            // The device may still write to the descriptor and the buffer, so nothing may use that memory again.
+            log::error!("fw_cfg: {}", Error::Timeout);
+            psci::system_off();
         }
         result
     }

@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use boot_asm::StartInfo;
 use rsi::{
-    ChangeDestroyed, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, Rsi, SmcConduit, Version, VersionError, rhi,
+    ChangeDestroyed, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, Rsi, SmcConduit, Version, VersionError,
+    rhi,
 };
 use thiserror::Error;
 

@@ -6,7 +6,8 @@
 //! `only=<group>` one group of checks; `fuzz=<calls>` and `seed=<number>` how many random calls
 //! are made and from which start; `stay` leaves out `ExitBootServices()` and what is behind it;
 //! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
-//! are typed before anything else; `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
+//! are typed before anything else; `fault=<kind>` makes a fault
+//! (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
 //! Behind it the machine is powered off.
 #![no_std]
 #![no_main]
@@ -22,6 +23,7 @@ mod drivers;
 mod env;
 mod events;
 mod exit;
+mod faults;
 mod fuzz;
 mod handles;
 mod images;
@@ -61,6 +63,7 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     if options.returns {
         return efi::Status::ABORTED;
     }
+    faults::provoke(options.fault());
     if options.keys > 0 {
         keys::print(options.keys);
     }

@@ -9,6 +9,7 @@ const DEFAULT_UART: u64 = 0x0900_0000;
 
 pub struct Options {
     only: [u8; 16],
+    fault: [u8; 16],
     pub fuzz: u64,
     pub seed: u64,
     pub stay: bool,
@@ -21,6 +22,7 @@ impl Options {
     pub fn read() -> Self {
         let mut options = Self {
             only: [0; 16],
+            fault: [0; 16],
             fuzz: DEFAULT_FUZZ,
             seed: 1,
             stay: false,
@@ -45,10 +47,8 @@ impl Options {
         for word in text.split(' ') {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             match name {
-                "only" => {
-                    let length = value.len().min(16);
-                    options.only[..length].copy_from_slice(&value.as_bytes()[..length]);
-                }
+                "only" => put(&mut options.only, value),
+                "fault" => put(&mut options.fault, value),
                 "fuzz" => options.fuzz = value.parse().unwrap_or(DEFAULT_FUZZ),
                 "seed" => options.seed = value.parse().unwrap_or(1),
                 "keys" => options.keys = value.parse().unwrap_or(0),
@@ -66,7 +66,22 @@ impl Options {
 
     /// Whether a group of checks is wanted.
     pub fn selects(&self, group: &str) -> bool {
-        let length = self.only.iter().position(|&byte| byte == 0).unwrap_or(self.only.len());
-        length == 0 || group.as_bytes() == &self.only[..length]
+        let only = get(&self.only);
+        only.is_empty() || group == only
     }
+
+    /// The fault that is wanted, or nothing.
+    pub fn fault(&self) -> &str {
+        get(&self.fault)
+    }
+}
+
+fn put(to: &mut [u8; 16], value: &str) {
+    let length = value.len().min(to.len());
+    to[..length].copy_from_slice(&value.as_bytes()[..length]);
+}
+
+fn get(from: &[u8; 16]) -> &str {
+    let length = from.iter().position(|&byte| byte == 0).unwrap_or(from.len());
+    core::str::from_utf8(&from[..length]).unwrap_or_default()
 }

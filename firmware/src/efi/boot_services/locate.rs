@@ -32,7 +32,9 @@ pub unsafe extern "efiapi" fn locate_handle(
     };
     let needed = size_of_val(handles.as_slice());
     // SAFETY: the caller's pointer, not null.
-    let room = unsafe { size.replace(needed) };
+    let room = unsafe { size.read_unaligned() };
+    // SAFETY: as above.
+    unsafe { size.write_unaligned(needed) };
     if room < needed {
         return Status::BUFFER_TOO_SMALL;
     }
@@ -40,7 +42,7 @@ pub unsafe extern "efiapi" fn locate_handle(
         return Status::INVALID_PARAMETER;
     }
     // SAFETY: the caller gave `room` bytes.
-    unsafe { buffer.copy_from_nonoverlapping(handles.as_ptr(), handles.len()) };
+    unsafe { buffer.cast::<u8>().copy_from_nonoverlapping(handles.as_ptr().cast(), needed) };
     reported(search, key, &handles);
     Status::SUCCESS
 }

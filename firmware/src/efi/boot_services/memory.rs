@@ -62,16 +62,18 @@ pub unsafe extern "efiapi" fn get_memory_map(
     // SAFETY: the caller's pointers; each is checked for null, and none is read but the first.
     unsafe {
         if !descriptor_size.is_null() {
-            *descriptor_size = DESCRIPTOR_SIZE;
+            descriptor_size.write_unaligned(DESCRIPTOR_SIZE);
         }
         if !descriptor_version.is_null() {
-            *descriptor_version = MEMORY_DESCRIPTOR_VERSION;
+            descriptor_version.write_unaligned(MEMORY_DESCRIPTOR_VERSION);
         }
     }
     state::with_core(|core| {
         let needed = core.memory.descriptors().count().saturating_mul(DESCRIPTOR_SIZE);
         // SAFETY: the caller's pointer, not null.
-        let room = unsafe { core::mem::replace(&mut *map_size, needed) };
+        let room = unsafe { map_size.read_unaligned() };
+        // SAFETY: as above.
+        unsafe { map_size.write_unaligned(needed) };
         if room < needed {
             return Status::BUFFER_TOO_SMALL;
         }
@@ -88,7 +90,7 @@ pub unsafe extern "efiapi" fn get_memory_map(
         }
         if !map_key.is_null() {
             // SAFETY: the caller's pointer, not null.
-            unsafe { *map_key = core.memory.key() };
+            unsafe { map_key.write_unaligned(core.memory.key()) };
         }
         Status::SUCCESS
     })

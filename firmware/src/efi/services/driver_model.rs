@@ -4,7 +4,7 @@
 
 use core::cmp::Reverse;
 use core::ffi::c_void;
-use core::ptr;
+use core::{ptr, slice};
 
 use alloc::vec::Vec;
 use r_efi::efi::{Guid, Handle, Status};
@@ -246,22 +246,20 @@ pub fn disconnect_controller(controller: Handle, driver: Option<Handle>, child: 
     if given.into_iter().flatten().any(|handle| !is_handle(handle)) {
         return Err(Status::INVALID_PARAMETER);
     }
-    if let Some(driver) = driver {
-        Driver::on(driver).map_err(|_| Status::INVALID_PARAMETER)?;
-    }
     let managing = with_core(|core| core.handles.drivers_of(handle_from(controller))).map_err(ToStatus::status)?;
     let managing = raw(&managing)?;
     let mut asked = false;
     let mut stopped = false;
-    for handle in managing {
-        if driver.is_some_and(|driver| driver != handle) {
-            continue;
-        }
-        let driver = Driver::on(handle).map_err(|_| Status::INVALID_PARAMETER)?;
+    for handle in driver.as_ref().map_or(managing.as_slice(), slice::from_ref) {
+        let driver = Driver::on(*handle).map_err(|_| Status::INVALID_PARAMETER)?;
         let children =
-            with_core(|core| core.handles.children_of(handle_from(controller), optional_handle_from(handle)));
+            with_core(|core| core.handles.children_of(handle_from(controller), optional_handle_from(*handle)));
         let mut children = raw(&children.map_err(ToStatus::status)?)?;
         let count = children.len();
+        // A bus driver may have nothing but its children on the controller.
+        if count == 0 && !managing.contains(handle) {
+            continue;
+        }
         if let Some(child) = child {
             if !children.contains(&child) {
                 continue;

@@ -8,9 +8,10 @@ use runtime_abi::{AddressChange, Tables};
 use uefi_core::events::EventTable;
 
 use super::events;
-use crate::memory;
 use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
+use crate::arch::psci;
+use crate::{log, memory};
 
 /// Ends boot services.
 ///
@@ -44,8 +45,9 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     });
     enter_runtime();
     if let Err(error) = memory::shared::close() {
-        // The map that the caller has says that this memory is its own.
-        panic!("ExitBootServices: {error}");
+        // The map that the caller has says that this memory is its own, so there is no going on without it.
+        log::error!("ExitBootServices: {error}");
+        psci::system_off();
     }
     super::super::boot_services::retire();
     Ok(())

@@ -1,7 +1,9 @@
 //! What the console shows, and which other ways to the same kernel there are.
 
-use anyhow::{Result, ensure};
-use qemu_tests::{PLAIN, linux_passes};
+use anyhow::{Context, Result, ensure};
+use qemu_tests::scratch::{Scratch, changed};
+use qemu_tests::{BOOT_LIMIT, PLAIN, linux_passes, run};
+use vm::Verdict;
 
 /// One line before the kernel speaks.
 #[test]
@@ -27,4 +29,25 @@ fn the_banner_is_one_line() -> Result<()> {
 fn boots_linux_without_fw_cfg_dma() -> Result<()> {
     let machine = PLAIN.machine().append(PLAIN.checks().command_line(""));
     linux_passes(machine.args(["-global", "fw_cfg_mem.dma_enabled=off"])).map(|_| ())
+}
+
+/// A kernel that is no PE image is started by the arm64 boot protocol: user space comes up with its initrd and
+/// command line, and without EFI.
+#[test]
+fn boots_linux_without_efi() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let kernel = changed(&PLAIN.kernel.image(), |image| {
+        let header = u32::from_le_bytes([image[0x3c], image[0x3d], image[0x3e], image[0x3f]]) as usize;
+        image[header..header + 4].fill(0);
+    })?;
+    let kernel = scratch.file("kernel", kernel)?;
+    let finished = run(&PLAIN.machine().kernel(kernel).append(PLAIN.checks().command_line("")), BOOT_LIMIT)?;
+    let verdict = Verdict::parse(&finished.console).with_context(|| finished.report())?;
+    let failed = |name: &str| verdict.failed.iter().any(|line| line.contains(name));
+    ensure!(failed("booted by EFI"), "{}it was booted by EFI", finished.report());
+    for name in ["command line begins", "command line ends", "initrd unpacked", "every CPU is online", "memory is all"]
+    {
+        ensure!(!failed(name), "{}failed: {name}", finished.report());
+    }
+    Ok(())
 }

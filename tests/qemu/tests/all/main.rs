@@ -2,6 +2,7 @@
 
 mod console;
 mod efi;
+mod faults;
 mod kernels;
 mod lifecycle;
 mod memory;

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use qemu_tests::place;
 use qemu_tests::scratch::{self, Scratch};
-use qemu_tests::{PLAIN, machine, stops_with};
-use vm::workspace::Kernel;
+use qemu_tests::{PLAIN, machine, present, stops_with};
+use vm::workspace::{self, Kernel};
 
 /// What it says when fw_cfg has no kernel.
 pub const NO_KERNEL: &str = "no kernel: give one with -kernel";
@@ -86,4 +86,19 @@ fn a_kernel_that_is_cut_off() -> Result<()> {
 fn a_command_line_that_is_too_long() -> Result<()> {
     let machine = PLAIN.machine().append("x".repeat(100_000));
     stops_with(machine, &["command line: 100001 bytes are more than"]).map(|_| ())
+}
+
+#[test]
+fn an_initrd_that_does_not_fit() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let initrd = scratch.sparse("initrd", 300 << 20)?;
+    let machine = machine().memory_mib(256).kernel(Kernel::Linux7.image()).initrd(initrd);
+    stops_with(machine, &["initrd: 314572800 bytes do not fit into memory"]).map(|_| ())
+}
+
+#[test]
+fn a_program_that_returns() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let machine = machine().kernel(workspace::efi_check()).append("return");
+    stops_with(machine, &["kernel: returned to the firmware: "]).map(|_| ())
 }

@@ -1,0 +1,43 @@
+//! Faults on purpose: the firmware must tell of each and power the machine off.
+
+use core::hint;
+use core::ptr;
+
+/// An address that no machine maps.
+const NOWHERE: usize = 0x7654_3210_0000;
+
+/// Does what `kind` says: `read` from nowhere, `write` to code, `jump` to data, exhaust the `stack`, run an
+/// `undefined` instruction. Does not return when the firmware takes it as it must.
+pub fn provoke(kind: &str) {
+    match kind {
+        "read" => {
+            // SAFETY: none; the fault is the point.
+            unsafe { ptr::without_provenance::<u64>(NOWHERE).read_volatile() };
+        }
+        "write" => {
+            let code = crate::efi_main as *const () as usize;
+            // SAFETY: none, as before.
+            unsafe { ptr::with_exposed_provenance_mut::<u32>(code).write_volatile(0) };
+        }
+        "jump" => {
+            let ret: u32 = 0xd65f_03c0;
+            // SAFETY: none, as before.
+            let function: extern "C" fn() = unsafe { core::mem::transmute(&raw const ret) };
+            function();
+        }
+        "stack" => {
+            hint::black_box(recurse(1));
+        }
+        // SAFETY: none, as before.
+        "undefined" => unsafe { core::arch::asm!("udf #0") },
+        _ => {}
+    }
+}
+
+#[expect(unconditional_recursion, reason = "it ends in the guard page")]
+#[inline(never)]
+fn recurse(depth: u64) -> u64 {
+    let mut frame = [depth; 64];
+    hint::black_box(&mut frame);
+    recurse(depth + 1) + frame[3]
+}
