@@ -127,7 +127,8 @@ impl Realm {
         machine: &mut impl Machine,
     ) -> Result<bool, GranuleFault> {
         let [call, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, ..] = *registers;
-        let results = match call {
+        // The identifier is in w0 (DEN0028 2.6).
+        let results = match call & 0xffff_ffff {
             fid::VERSION => self.version(x1),
             fid::FEATURES => Results::with(Status::Success, &[0]),
             fid::MEASUREMENT_READ => self.measurement_read(x1),

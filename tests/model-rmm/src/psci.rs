@@ -27,7 +27,7 @@ const INVALID_ADDRESS: i64 = -9;
 
 /// Name of a PSCI or SMCCC function, if there is one.
 pub fn name(call: u64) -> Option<&'static str> {
-    Some(match u32::try_from(call).ok()? {
+    Some(match call as u32 {
         fid::SMCCC_VERSION => "SMCCC_VERSION",
         fid::VERSION => "PSCI_VERSION",
         fid::CPU_SUSPEND32 | fid::CPU_SUSPEND64 => "PSCI_CPU_SUSPEND",
@@ -101,7 +101,8 @@ impl Recs {
     /// Answers a call of the REC `caller`; none when x0 names no PSCI function the RMM has.
     pub fn call(&mut self, caller: usize, arguments: [u64; 4], is_protected: impl Fn(u64) -> bool) -> Option<Outcome> {
         let [call, x1, x2, x3] = arguments;
-        let call = u32::try_from(call).ok()?;
+        // The identifier is in w0 (DEN0028 2.6).
+        let call = call as u32;
         Some(match call {
             fid::SMCCC_VERSION => Outcome::Return(0x1_0002),
             fid::VERSION => Outcome::Return(0x1_0001),
@@ -120,8 +121,7 @@ impl Recs {
             fid::SYSTEM_OFF => Outcome::SystemOff,
             fid::SYSTEM_RESET => Outcome::SystemReset,
             fid::FEATURES => {
-                // PSCI_VERSION is not among what TF-RMM reports, yet DEN0137 requires it.
-                let known = name(x1 & 0xffff_ffff).is_some();
+                let known = name(x1).is_some();
                 Outcome::Return(if known { 0 } else { NOT_SUPPORTED })
             }
             _ => return None,

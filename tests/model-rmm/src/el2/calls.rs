@@ -33,7 +33,7 @@ pub fn smc(frame: &mut Frame, cpu: usize) {
 
 fn dispatch(state: &mut State, frame: &mut Frame, cpu: usize) -> After {
     let call = frame.x.first().copied().unwrap_or(0);
-    if let Some(name) = fid::name(call) {
+    if let Some(name) = fid::name(call & 0xffff_ffff) {
         rsi(state, frame, cpu, name);
         return After::Return;
     }
@@ -109,7 +109,7 @@ fn rsi(state: &mut State, frame: &mut Frame, cpu: usize, name: &'static str) {
 /// One line: the call's arguments and results.
 fn describe(name: &str, cpu: usize, before: &[u64; 31], after: &[u64; 31]) -> String {
     let [call, ..] = *before;
-    let (arguments, results) = match call {
+    let (arguments, results) = match call & 0xffff_ffff {
         fid::VERSION => (1, 2),
         fid::FEATURES => (1, 1),
         fid::MEASUREMENT_READ => (1, 8),
@@ -132,7 +132,7 @@ fn describe(name: &str, cpu: usize, before: &[u64; 31], after: &[u64; 31]) -> St
         Some(status) => write!(line, "{status:?}"),
         None => write!(line, "{result:#x}"),
     };
-    if results > 0 && result != Status::ErrorInput as u64 || call == fid::VERSION {
+    if results > 0 && result != Status::ErrorInput as u64 || call & 0xffff_ffff == fid::VERSION {
         let _ = write!(line, " {}", words(after, results));
     }
     line

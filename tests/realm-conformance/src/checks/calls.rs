@@ -14,6 +14,8 @@ impl Checks {
         let (pfr0, _) = start::identity();
         console::line(format_args!("INFO ID_AA64PFR0_EL1 RME {} EL3 {}", pfr0 >> 52 & 0xf, pfr0 >> 12 & 0xf));
         self.versions();
+        let wide = 0xdead_beef_0000_0000 | fid::FEATURES;
+        self.result("the function identifier is in w0 (DEN0028)", &[wide, 0], SUCCESS);
         self.result("RSI_FEATURES 0 succeeds (DEN0137 B5.3)", &[fid::FEATURES, 0], SUCCESS);
         let [_, value, ..] = self.raw(&[fid::FEATURES, 99]);
         self.check("RSI_FEATURES beyond the last is 0", value == 0, format_args!("{value:#x}"));

@@ -101,6 +101,7 @@ impl Checks {
             data == *b"mine",
             format_args!("control {:#x} data {data:x?}", control(shared)),
         );
+        console::line(format_args!("INFO fw_cfg DMA to private memory: control {:#x}", control(shared)));
         transfer(page() + 64, at + 64);
         start::write(shared + 64, b"none");
         start::store64(dma, (page() + 64).swap_bytes());

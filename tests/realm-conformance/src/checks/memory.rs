@@ -134,6 +134,24 @@ impl Checks {
             now != SECRET && now != *b"shared contents!",
             format_args!("{now:x?}"),
         );
+        self.alias_of_private();
+    }
+
+    /// What a host makes of the alias of a private page is its own affair: it is only told.
+    fn alias_of_private(&mut self) {
+        let at = changing_page();
+        let shared = self.shared(at);
+        let access = match start::probe(Probe::Load, shared) {
+            Ok(_) => "is answered",
+            Err(_) => "is an abort",
+        };
+        console::line(format_args!("INFO a load from the alias of a private page {access}"));
+        self.set(at, at + self.unit, Ripas::Empty);
+        let mut bytes = [0; 16];
+        start::read(shared, &mut bytes);
+        let contents = if bytes == *b"shared contents!" { "kept" } else { "lost" };
+        console::line(format_args!("INFO shared contents are {contents} while the page is private"));
+        self.set(at, at + self.unit, Ripas::Ram);
     }
 
     pub(super) fn accesses(&mut self) {

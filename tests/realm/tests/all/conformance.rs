@@ -102,6 +102,19 @@ fn every_way_to_launch() -> Result<()> {
 }
 
 #[test]
+fn stricter_than_the_specification() -> Result<()> {
+    let ended = conforms(&Realm::firmware(conformance()).option("rpv=abab"), 33, "sha-256")?;
+    for info in [
+        "a load from the alias of a private page is an abort",
+        "shared contents are lost while the page is private",
+        "fw_cfg DMA to private memory: control 0x1",
+    ] {
+        ensure!(ended.finished.console.contains(&format!("INFO {info}\n")), "{info}\n{}", ended.report());
+    }
+    Ok(())
+}
+
+#[test]
 fn measurements_follow_the_revision_and_the_parameters() -> Result<()> {
     let base = || Realm::firmware(conformance()).option("rpv=abab");
     let mut seen = Vec::new();
