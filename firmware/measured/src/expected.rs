@@ -106,9 +106,10 @@ impl Registers for SoftwareRegisters {
 
 /// Computes what a realm measures that boots `boot` and hashes by `algorithm`.
 ///
-/// The order in each register: REM\[0\]: device tree, fw_cfg files, separator. REM\[1\]: the kernel if it is no
-/// PE image or absent, the call of the boot option, separator, the kernel if it is a PE image, the two events of
-/// ExitBootServices(). REM\[2\]: command line, initrd, then the stub's.
+/// The order in each register: REM\[0\]: device tree, fw_cfg files, separator. REM\[1\]: the call of the boot
+/// option, separator, the kernel, the two events of ExitBootServices(). REM\[2\]: command line, initrd, then
+/// the stub's. Without a kernel, REM\[1\] has its absence, and no line is drawn: what boots instead is not known
+/// here.
 pub fn direct_boot(algorithm: Algorithm, cpu: CpuHash, boot: &DirectBoot<'_>) -> Result<Expected, Error> {
     let names: usize = boot.fw_cfg.iter().map(|(name, _)| name.len() + 128).sum();
     let mut area = vec![0; LOG_SIZE + names + boot.kernel_device_path.len()];
@@ -121,45 +122,43 @@ pub fn direct_boot(algorithm: Algorithm, cpu: CpuHash, boot: &DirectBoot<'_>) ->
     }
     measurer.measure_blob(Blob::CommandLine, boot.command_line)?;
     measurer.measure_blob(Blob::Initrd, boot.initrd)?;
-    let image = match pe::Image::parse(boot.kernel) {
-        Ok(image) => Some(image),
-        Err(pe::Error::NoDosSignature) => None,
-        Err(_) if boot.kernel.is_empty() => None,
-        Err(error) => return Err(error.into()),
-    };
-    match image {
-        None => measurer.measure_blob(Blob::Kernel, boot.kernel)?,
-        Some(image) => {
-            let digest = authenticode::digest(&image, boot.kernel, algorithm, cpu)?;
-            measurer.measure_action(Action::CallingApplication)?;
-            measurer.measure_separators()?;
-            let load = ImageLoad {
-                event_type: EventType::EFI_BOOT_SERVICES_APPLICATION,
-                len: boot.kernel.len() as u64,
-                link_time_address: 0,
-                device_path: boot.kernel_device_path,
-            };
-            measurer.measure_image(&load, &digest)?;
-            if let Some(stub) = boot.stub {
-                measure_stub(&mut measurer, stub, boot.initrd)?;
-            }
-            measurer.measure_action(Action::ExitBootServices)?;
-            measurer.measure_action(Action::ExitBootServicesSucceeded)?;
-        }
+    if boot.kernel.is_empty() {
+        measurer.measure_blob(Blob::Kernel, boot.kernel)?;
+    } else {
+        measurer.measure_action(Action::CallingApplication)?;
+        measurer.measure_separators()?;
+        measure_kernel(&mut measurer, cpu, boot)?;
+        measurer.measure_action(Action::ExitBootServices)?;
+        measurer.measure_action(Action::ExitBootServicesSucceeded)?;
     }
     let (registers, log) = (measurer.registers().values(), measurer.log().as_bytes().to_vec());
     Ok(Expected { registers, log })
 }
 
-fn measure_stub(
+fn measure_kernel(
     measurer: &mut Measurer<'_, SoftwareRegisters>,
-    stub: Stub<'_>,
-    initrd: &[u8],
-) -> Result<(), MeasureError<Infallible>> {
-    let measured = [(stub.load_options, true), (initrd, stub.initrd)];
-    for (bytes, _) in measured.iter().filter(|(bytes, taken)| *taken && !bytes.is_empty()) {
-        let digest = measurer.digest(bytes);
-        measurer.measure(Rem::Rem2, EventType::EVENT_TAG, &[], &digest)?;
+    cpu: CpuHash,
+    boot: &DirectBoot<'_>,
+) -> Result<(), Error> {
+    let image = match pe::Image::parse(boot.kernel) {
+        Ok(image) => image,
+        Err(pe::Error::NoDosSignature) => return Ok(measurer.measure_blob(Blob::Kernel, boot.kernel)?),
+        Err(error) => return Err(error.into()),
+    };
+    let digest = authenticode::digest(&image, boot.kernel, measurer.algorithm(), cpu)?;
+    let load = ImageLoad {
+        event_type: EventType::EFI_BOOT_SERVICES_APPLICATION,
+        len: boot.kernel.len() as u64,
+        link_time_address: 0,
+        device_path: boot.kernel_device_path,
+    };
+    measurer.measure_image(&load, &digest)?;
+    let Some(stub) = boot.stub else { return Ok(()) };
+    for (bytes, taken) in [(stub.load_options, true), (boot.initrd, stub.initrd)] {
+        if taken && !bytes.is_empty() {
+            let digest = measurer.digest(bytes);
+            measurer.measure(Rem::Rem2, EventType::EVENT_TAG, &[], &digest)?;
+        }
     }
     Ok(())
 }
