@@ -57,6 +57,11 @@ fn protected(state: &mut State, frame: &mut Frame, esr: u64, ipa: u64) {
 
 fn inject(state: &mut State, frame: &mut Frame, esr: u64, injection: Injection) {
     state.counts.injected = state.counts.injected.saturating_add(1);
+    let vector = regs::vbar_el1().wrapping_add(0x200);
+    if syndrome::class(esr) == 0x20 && frame.pc == vector && frame.pstate & 0xf == 0b0101 {
+        let why = alloc::format!("the exception vector at {vector:#x} cannot be fetched");
+        state.end(End::Fault, &why);
+    }
     if state.host.options.log {
         log!("inject: {injection:?} for esr {esr:#x} far {:#x} pc {:#x}", regs::far_el2(), frame.pc);
     }

@@ -32,6 +32,9 @@ pub fn boot() {
     let options = Options::parse(&semihosting::command_line()).unwrap_or_else(|error| {
         stop(format!("{error}; options are: {}", options::NAMES));
     });
+    if !(options.rsi.0..=options.rsi.1).contains(&rsi::Version::V1_0) {
+        log!("host: its RMM offers RSI {} to {} only", options.rsi.0, options.rsi.1);
+    }
     let mut tree = qemu_tree();
     let Some(machine) = dtb::Machine::from_tree(&tree, 1 << (options.width - 1)) else {
         stop("QEMU's device tree has no GICv3: -M virt,gic-version=3".into());

@@ -29,6 +29,18 @@ const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
 
 fn configure(options: &Options) {
     regs::set_hcr(HCR_VM | HCR_FMO | HCR_IMO | HCR_AMO | HCR_TWI | HCR_TID3 | HCR_TSC | HCR_RW | HCR_APK | HCR_API);
+    // What later CPUs trap unless told not to: memory copy instructions and the registers of
+    // SCTLR2, TCR2 and permission indirection.
+    const HCRX_MSC_TCR2_SCTLR2: u64 = 1 << 11 | 1 << 14 | 1 << 15;
+    const HFG_PERMISSION_REGISTERS: u64 = 0b1111 << 57;
+    let (mmfr0, mmfr1) = (regs::id_register(7, 0), regs::id_register(7, 1));
+    if mmfr1 >> 40 & 0xf != 0 {
+        regs::set_hcrx(HCRX_MSC_TCR2_SCTLR2);
+    }
+    if mmfr0 >> 56 & 0xf != 0 {
+        regs::set_hfgrtr(HFG_PERMISSION_REGISTERS);
+        regs::set_hfgwtr(HFG_PERMISSION_REGISTERS);
+    }
     // RES1 bits, among them the trap of SME; bit 8 traps SVE.
     const CPTR_RES1: u64 = 0x32ff;
     const CPTR_TZ: u64 = 1 << 8;

@@ -71,6 +71,12 @@ readable! {
 writable! {
     /// HCR_EL2.
     hcr_el2 = set_hcr;
+    /// HCRX_EL2.
+    S3_4_C1_C2_2 = set_hcrx;
+    /// HFGRTR_EL2.
+    S3_4_C1_C1_4 = set_hfgrtr;
+    /// HFGWTR_EL2.
+    S3_4_C1_C1_5 = set_hfgwtr;
     /// VTCR_EL2.
     vtcr_el2 = set_vtcr;
     /// VTTBR_EL2.

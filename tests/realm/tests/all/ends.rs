@@ -53,6 +53,15 @@ fn waiting_for_nothing() -> Result<()> {
 }
 
 #[test]
+fn vectors_where_there_is_no_memory() -> Result<()> {
+    const MOVZ_X0_0X10_LSL_16: u32 = 0xd2a0_0200;
+    const MSR_VBAR_EL1_X0: u32 = 0xd518_c000;
+    const BRK: u32 = 0xd420_0000;
+    let code = [MOVZ_X0_0X10_LSL_16, MSR_VBAR_EL1_X0, BRK];
+    ends("vectors", &code, end::FAULT, "vector at 0x100200 cannot be fetched")
+}
+
+#[test]
 fn options_that_make_no_sense() -> Result<()> {
     for (option, why) in [("width=31", "width"), ("nonsense=1", "nonsense"), ("ram=3G", "protected half")] {
         let realm = Realm::firmware(conformance()).width(32).option(option);
