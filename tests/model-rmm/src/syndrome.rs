@@ -102,7 +102,7 @@ mod tests {
         assert_eq!((access.size, access.register, access.write), (2, 3, false));
         assert_eq!(access.loaded(0x1_8001), 0xffff_8001);
         // ldrsw x3.
-        let wide = Access::from_esr(esr + (1 << 22) | 1 << 15).unwrap();
+        let wide = Access::from_esr((esr + (1 << 22)) | 1 << 15).unwrap();
         assert_eq!(wide.loaded(0x8000_0000), 0xffff_ffff_8000_0000);
         // str xzr, [x0].
         let store = Access::from_esr(0x24 << 26 | 1 << 24 | 3 << 22 | 31 << 16 | 1 << 15 | 1 << 6);

@@ -1,3 +1,5 @@
+#![expect(clippy::single_range_in_vec_init, reason = "a list of one region")]
+
 use super::*;
 
 fn node(name: &str, properties: &[(&str, &[u8])]) -> Node {
