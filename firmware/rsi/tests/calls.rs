@@ -12,7 +12,7 @@ const RAM: u64 = 0x4000_0000;
 
 fn realm(hash: HashAlgorithm) -> Rsi<FakeRmm> {
     let mut rsi = Rsi::new(FakeRmm::new(33, hash));
-    rsi.set_range(RAM, RAM + 64 * GRANULE, Ripas::Ram, ChangeDestroyed::No).unwrap();
+    assert_eq!(rsi.set_range(RAM, RAM + 64 * GRANULE, Ripas::Ram, ChangeDestroyed::No), Ok(()));
     rsi
 }
 

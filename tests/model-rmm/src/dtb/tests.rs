@@ -19,7 +19,7 @@ fn qemu() -> Node {
     for name in ["cpu@0", "cpu@1"] {
         cpus.children.push(node(name, &[("device_type", b"cpu\0")]));
     }
-    let mut ranges = vec![0x02, 0, 0, 0].to_vec();
+    let mut ranges = Vec::from([0x02, 0, 0, 0]);
     ranges.extend([0; 8]);
     ranges.extend(reg(&(0x1000_0000..0x3eff_0000)));
     ranges.extend([3, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0]);
