@@ -11,6 +11,7 @@ use crate::start;
 
 mod calls;
 mod host;
+mod interrupts;
 mod measure;
 mod memory;
 mod power;
@@ -144,6 +145,7 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
     checks.states();
     checks.accesses();
     checks.host();
+    checks.interrupts();
     checks.tokens();
     checks.power();
     console::line(format_args!("CONFORMANCE {} passed, {} failed", checks.passed, checks.failed));

@@ -9,6 +9,10 @@ pub struct Machine {
     pub uart: u64,
     /// Base of fw_cfg, or 0.
     pub fw_cfg: u64,
+    /// Base of the GICv3 distributor, or 0.
+    pub distributor: u64,
+    /// Base of the GICv3 redistributors, or 0.
+    pub redistributors: u64,
     /// Base and size of memory nodes.
     pub memory: [(u64, u64); 4],
     /// Number of memory nodes.
@@ -46,7 +50,7 @@ impl Machine {
         let mut machine = Self::default();
         let strings = at + u64::from(word(at + 12));
         let mut next = at + u64::from(word(at + 8));
-        let (mut reg, mut size, mut kind) = (0, 0, Kind::Other);
+        let (mut reg, mut size, mut second, mut kind) = (0, 0, 0, Kind::Other);
         loop {
             let token = word(next);
             next += 4;
@@ -56,12 +60,13 @@ impl Machine {
                         next += 1;
                     }
                     next = (next + 4) & !3;
-                    (reg, size, kind) = (0, 0, Kind::Other);
+                    (reg, size, second, kind) = (0, 0, 0, Kind::Other);
                 }
                 2 => {
                     match kind {
                         Kind::Uart if machine.uart == 0 => machine.uart = reg,
                         Kind::FwCfg => machine.fw_cfg = reg,
+                        Kind::Gic => (machine.distributor, machine.redistributors) = (reg, second),
                         Kind::Memory => {
                             if let Some(node) = machine.memory.get_mut(machine.memories) {
                                 *node = (reg, size);
@@ -71,7 +76,7 @@ impl Machine {
                         Kind::Cpu => machine.cpus += 1,
                         _ => {}
                     }
-                    (reg, size, kind) = (0, 0, Kind::Other);
+                    (reg, size, second, kind) = (0, 0, 0, Kind::Other);
                 }
                 3 => {
                     let (len, name) = (u64::from(word(next)), strings + u64::from(word(next + 4)));
@@ -79,11 +84,14 @@ impl Machine {
                     if is(name, b"reg") && len >= 8 {
                         reg = double(value);
                         size = if len >= 16 { double(value + 8) } else { 0 };
+                        second = if len >= 32 { double(value + 16) } else { 0 };
                     } else if is(name, b"compatible") {
                         if is(value, b"arm,pl011") || is(value, b"ns16550a") {
                             kind = Kind::Uart;
                         } else if is(value, b"qemu,fw-cfg-mmio") {
                             kind = Kind::FwCfg;
+                        } else if is(value, b"arm,gic-v3") {
+                            kind = Kind::Gic;
                         }
                     } else if is(name, b"device_type") {
                         if is(value, b"memory") {
@@ -106,6 +114,7 @@ enum Kind {
     Other,
     Uart,
     FwCfg,
+    Gic,
     Memory,
     Cpu,
 }

@@ -14,6 +14,8 @@ mod checks;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
+mod cpu;
+#[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
 mod start;

@@ -215,6 +215,14 @@ pub fn write(address: u64, bytes: &[u8]) {
     }
 }
 
+/// Loads a 32-bit device register with one plain instruction.
+pub fn load32(address: u64) -> u32 {
+    let value: u32;
+    // SAFETY: the address is a device register in the unprotected half.
+    unsafe { core::arch::asm!("ldr {:w}, [{}]", out(reg) value, in(reg) address, options(nostack)) };
+    value
+}
+
 /// Loads an 8-bit device register with one plain instruction.
 pub fn load8(address: u64) -> u8 {
     let value: u32;

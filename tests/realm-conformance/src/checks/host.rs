@@ -49,6 +49,13 @@ impl Checks {
             let external = outcome.is_err_and(|esr| esr >> 26 == 0x25 && esr & 0x3f == 0x10);
             self.check(rule, external, format_args!("{outcome:x?}"));
         }
+        // Between the last virtio-mmio slot and the platform bus of QEMU's machine.
+        const NOTHING: u64 = 0x0b00_0000;
+        let access = match start::probe(Probe::Load, self.shared(NOTHING)) {
+            Ok(_) => "is answered",
+            Err(_) => "is an abort",
+        };
+        console::line(format_args!("INFO a load from where there is no device {access}"));
         let protected = start::probe(Probe::Load, self.machine.uart);
         self.check(
             "a device is not in the protected half",

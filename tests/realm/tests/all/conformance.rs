@@ -106,6 +106,7 @@ fn stricter_than_the_specification() -> Result<()> {
     let ended = conforms(&Realm::firmware(conformance()).option("rpv=abab"), 33, "sha-256")?;
     for info in [
         "a load from the alias of a private page is an abort",
+        "a load from where there is no device is an abort",
         "shared contents are lost while the page is private",
         "fw_cfg DMA to private memory: control 0x1",
     ] {
