@@ -87,6 +87,7 @@ global_asm!(
     "    adr     x20, image_header",
     "    mov     x21, x20",
     "    msr     DAIFSet, #0xf",
+    "    msr     SPSel, #1",
     "    msr     tpidr_el0, xzr",
     "    adrp    x1, early_vectors",
     "    add     x1, x1, :lo12:early_vectors",
@@ -113,12 +114,10 @@ global_asm!(
     "    ldr     x0, ={RSI_VERSION}",
     "    ldr     x1, ={RSI_1_1}",
     "    smc     #0",
-    // Not supported means a plain VM; any other failure is a realm that cannot be spoken to: no guess.
+    // Not supported means a plain VM. Any other answer is a realm's; Rust says what is wrong with it.
     "4:  cmn     x0, #1",
     "    cset    x23, ne",
-    "    b.eq    40f",
-    "    cbnz    x0, early_stop",
-    "40: adrp    x1, early_vectors",
+    "    adrp    x1, early_vectors",
     "    add     x1, x1, :lo12:early_vectors",
     "    msr     vbar_el1, x1",
     "    b       2f",
@@ -255,6 +254,9 @@ global_asm!(
     "    ldr     x2, ={PAGE_WB}",
     "    cmp     x22, #(2 << 2)",
     "    b.ne    12f",
+    // With VHE's layout the regime is EL2&0, where that bit opens the page to EL0.
+    "    mrs     x1, hcr_el2",
+    "    tbnz    x1, #34, 12f",
     "    orr     x2, x2, #{PAGE_EL2}",
     "12: orr     x3, x2, #{PAGE_READ_ONLY}",
     "    orr     x4, x3, #{PAGE_EXECUTE_NEVER}",
@@ -353,6 +355,7 @@ global_asm!(
     "    b       21f",
     "20: msr     vbar_el2, x6",
     "21: isb",
+    "    msr     DAIFClr, #4",
     "    mov     x29, xzr",
     "    mov     x30, xzr",
     "    stp     x23, xzr, [sp, #-16]!",
@@ -373,7 +376,8 @@ global_asm!(
     "    mov     x3, #{RIPAS_RAM}",
     "    mov     x4, xzr",
     "    smc     #0",
-    // A refusal (x2), an error, or progress to a place that makes no sense: the image cannot run.
+    // A refusal (x2), an error, or progress to a place that makes no sense: without a stack nothing can be said,
+    // and there is no memory for one.
     "    cbnz    x0, early_stop",
     "    cbnz    x2, early_stop",
     "    cmp     x1, x24",

@@ -9,9 +9,9 @@ use crate::ExceptionFrame;
 const PSCI_SYSTEM_OFF: u64 = 0x8400_0008;
 
 // +------------------------------------------------------------------------------------------------+
-// | Before there is a stack nothing can be said; the machine is powered off. The conduit is not    |
-// | known yet: at EL1 HVC is tried first, and where that is undefined (in a realm) the exception   |
-// | comes back here and SMC is next. TPIDR_EL0 counts the attempts.                                |
+// | The last way out: power off by any conduit. At EL1 HVC is tried first; where that is undefined |
+// | (in a realm) or answered, SMC is next. An exception comes back to `early_retry`; TPIDR_EL0     |
+// | counts the attempts. Before there is a stack, faults come here too: nothing can be said then.  |
 // +------------------------------------------------------------------------------------------------+
 global_asm!(
     ".pushsection .text.entry, \"ax\"",
@@ -19,11 +19,22 @@ global_asm!(
     "early_vectors:",
     "    .rept   16",
     "    .balign 128",
-    "    b       early_stop",
+    "    b       early_retry",
     "    .endr",
     "    .balign 128",
     ".global early_stop",
     "early_stop:",
+    "    adrp    x1, early_vectors",
+    "    add     x1, x1, :lo12:early_vectors",
+    "    mrs     x2, CurrentEL",
+    "    cmp     x2, #(2 << 2)",
+    "    b.eq    0f",
+    "    msr     vbar_el1, x1",
+    "    b       1f",
+    "0:  msr     vbar_el2, x1",
+    "1:  msr     tpidr_el0, xzr",
+    "    isb",
+    "early_retry:",
     "    mrs     x1, tpidr_el0",
     "    add     x2, x1, #1",
     "    msr     tpidr_el0, x2",
@@ -72,8 +83,7 @@ global_asm!(
 
 // +------------------------------------------------------------------------------------------------+
 // | The vectors proper. A fault may be an exhausted stack, so each switches to the fault stack     |
-// | with TPIDR_EL0 and TPIDRRO_EL0 as the only scratch space. `realmfw_exception` returns only     |
-// | for an exception that was expected; the frame then says where to go on.                        |
+// | with TPIDR_EL0 and TPIDRRO_EL0 as the only scratch space. `realmfw_exception` does not return. |
 // +------------------------------------------------------------------------------------------------+
 global_asm!(
     ".macro VECTOR index",
@@ -147,36 +157,6 @@ global_asm!(
     "    str     x6, [sp, #{FAR}]",
     "    mov     x0, sp",
     "    bl      realmfw_exception",
-    "    mov     x0, sp",
-    "    ldr     x3, [x0, #{ELR}]",
-    "    ldr     x4, [x0, #{SPSR}]",
-    "    mrs     x2, CurrentEL",
-    "    cmp     x2, #(2 << 2)",
-    "    b.eq    3f",
-    "    msr     elr_el1, x3",
-    "    msr     spsr_el1, x4",
-    "    b       4f",
-    "3:  msr     elr_el2, x3",
-    "    msr     spsr_el2, x4",
-    "4:  ldp     x2, x3, [x0, #16]",
-    "    ldp     x4, x5, [x0, #32]",
-    "    ldp     x6, x7, [x0, #48]",
-    "    ldp     x8, x9, [x0, #64]",
-    "    ldp     x10, x11, [x0, #80]",
-    "    ldp     x12, x13, [x0, #96]",
-    "    ldp     x14, x15, [x0, #112]",
-    "    ldp     x16, x17, [x0, #128]",
-    "    ldp     x18, x19, [x0, #144]",
-    "    ldp     x20, x21, [x0, #160]",
-    "    ldp     x22, x23, [x0, #176]",
-    "    ldp     x24, x25, [x0, #192]",
-    "    ldp     x26, x27, [x0, #208]",
-    "    ldp     x28, x29, [x0, #224]",
-    "    ldr     x30, [x0, #240]",
-    "    ldr     x1, [x0, #{SP}]",
-    "    mov     sp, x1",
-    "    ldp     x0, x1, [x0]",
-    "    eret",
     ".popsection",
     FRAME = const size_of::<ExceptionFrame>(),
     SP = const offset_of!(ExceptionFrame, sp),

@@ -50,9 +50,11 @@ unsafe extern "C" fn realmfw_main(start: &StartInfo) -> ! {
 /// The way from reset to the operating system.
 #[expect(unsafe_code, reason = "gives RAM to UEFI for good")]
 fn boot(start: &StartInfo) -> Result<Infallible, Error> {
+    if start.realm != 0 {
+        psci::set_conduit(Conduit::Smc);
+    }
     let world = realm::detect(start)?;
     if let World::Realm(_) = world {
-        psci::set_conduit(Conduit::Smc);
         realm::verify("firmware", &memory::image())?;
     }
 

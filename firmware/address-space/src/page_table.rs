@@ -97,6 +97,9 @@ pub trait TableMemory {
     fn write(&mut self, table: u64, index: usize, value: u64);
     /// A page for one more table, cleared to zero.
     fn allocate(&mut self) -> Option<u64>;
+    /// Makes all entries written so far visible to walks before any that is written later: a walk must not find a
+    /// table before what is in it.
+    fn publish(&mut self);
     /// Makes all entries written so far visible to walks, and drops what the TLB holds of others.
     fn synchronize(&mut self);
 }
@@ -104,9 +107,9 @@ pub trait TableMemory {
 /// The translation regime that the tables are for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Regime {
-    /// EL1&0.
+    /// EL1&0, or EL2&0, of which nothing at EL0 is used.
     El1,
-    /// EL2 (or EL2&0, of which nothing at EL0 is used).
+    /// EL2 alone.
     El2,
 }
 
@@ -254,6 +257,7 @@ impl<M: TableMemory> PageTable<M> {
             } else {
                 let next = self.memory.allocate().ok_or(Error::OutOfTables)?;
                 self.map_table(next, level + 1, at..end, leaf)?;
+                self.memory.publish();
                 self.memory.write(table, slot, next | VALID | TABLE_OR_PAGE);
             }
             at = end;

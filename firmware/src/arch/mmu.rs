@@ -6,6 +6,7 @@ use core::ops::Range;
 use core::ptr;
 
 use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{HCR_EL2, Readable};
 use address_space::page_table::{ENTRIES, PAGE_SIZE, PageTable, Regime, TableMemory};
 
 /// The pages that tables are made of.
@@ -60,6 +61,10 @@ impl TableMemory for TablePages {
         Some(page)
     }
 
+    fn publish(&mut self) {
+        barrier::dsb(barrier::ISHST);
+    }
+
     fn synchronize(&mut self) {
         barrier::dsb(barrier::ISHST);
         // SAFETY: dropping TLB entries makes the walker read the tables again, nothing else.
@@ -83,7 +88,9 @@ pub unsafe fn adopt() -> PageTable<TablePages> {
     let root = boot_asm::layout::early_tables();
     let used = boot_asm::ENTRY_TABLES as u64 * PAGE_SIZE;
     let free = root + used..boot_asm::layout::early_tables_end();
-    let regime = if super::exception_level() == 2 { Regime::El2 } else { Regime::El1 };
+    // A CPU that has only VHE's layout translates for EL2 and EL0 at once, as EL1 does.
+    let el2_alone = super::exception_level() == 2 && !HCR_EL2.is_set(HCR_EL2::E2H);
+    let regime = if el2_alone { Regime::El2 } else { Regime::El1 };
     PageTable::adopt(root, regime, TablePages { free, spare: 0..0 })
 }
 

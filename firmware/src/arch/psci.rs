@@ -45,7 +45,8 @@ pub fn system_reset() -> ! {
     stop()
 }
 
-fn stop() -> ! {
+/// Powers the machine off by whatever conduit answers: for when something is wrong with the one that is known.
+pub fn stop() -> ! {
     // SAFETY: the symbol is boot-asm's; it takes nothing and never returns.
     unsafe { early_stop() }
 }

@@ -1,16 +1,18 @@
 //! The console: the UART that the device tree names.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use formats::machine::{Console, Uart};
 use spin::Once;
 
 use super::ns16550::Ns16550;
 use super::pl011;
-use crate::arch::mmio::Mmio;
+use crate::arch::{self, mmio::Mmio};
 use crate::memory;
 
-/// How often a full UART is asked for room before a byte is dropped: a host that never takes one must not stop
-/// the boot.
-const MAX_POLLS: u32 = 1 << 20;
+/// How long a full UART is waited for, in parts of a second. One that takes nothing for so long is given up: a host
+/// must not stop the boot by not listening.
+const PATIENCE: u64 = 100;
 
 /// Where QEMU and cloud-hypervisor have their UART: the only guess there is when the device tree that would name
 /// it cannot be used.
@@ -23,7 +25,18 @@ enum Port {
     Ns16550(Ns16550),
 }
 
+impl Port {
+    /// Sends a byte if there is room for it.
+    fn try_write(&self, byte: u8) -> bool {
+        match self {
+            Self::Pl011(registers) => pl011::try_write(*registers, byte),
+            Self::Ns16550(uart) => uart.try_write(byte),
+        }
+    }
+}
+
 static PORT: Once<Port> = Once::new();
+static DEAF: AtomicBool = AtomicBool::new(false);
 
 /// Uses the console of the machine from now on.
 ///
@@ -45,8 +58,11 @@ pub fn start(console: &Console) -> Result<(), memory::Error> {
     Ok(())
 }
 
-/// Uses the UART where it most often is, so that a device tree that cannot be used can be reported.
+/// Uses the UART where it most often is, when there is no console yet, so that what went wrong can be reported.
 pub fn start_last_resort() {
+    if PORT.get().is_some() {
+        return;
+    }
     // Where it cannot be mapped nothing can be said.
     if let Ok(registers) = memory::map_device(LAST_RESORT, LAST_RESORT_SIZE) {
         PORT.call_once(|| Port::Pl011(registers));
@@ -56,12 +72,13 @@ pub fn start_last_resort() {
 /// Sends a byte. Without a console, or with one that takes nothing, it is lost.
 pub fn write_byte(byte: u8) {
     let Some(port) = PORT.get() else { return };
-    for _ in 0..MAX_POLLS {
-        let taken = match port {
-            Port::Pl011(registers) => pl011::try_write(*registers, byte),
-            Port::Ns16550(uart) => uart.try_write(byte),
-        };
-        if taken {
+    if DEAF.load(Ordering::Relaxed) || port.try_write(byte) {
+        return;
+    }
+    let end = arch::counter().saturating_add(arch::counter_frequency() / PATIENCE);
+    while !port.try_write(byte) {
+        if arch::counter() > end {
+            DEAF.store(true, Ordering::Relaxed);
             return;
         }
     }

@@ -10,6 +10,7 @@ use address_space::page_table::PAGE_SIZE;
 use boot_asm::{ExceptionFrame, layout};
 
 use crate::arch::{self, psci};
+use crate::devices::console;
 use crate::log::raw;
 use syndrome::Syndrome;
 
@@ -23,10 +24,11 @@ const MAX_FRAMES: usize = 32;
 /// # Safety
 /// Called by boot-asm's vectors only, with the frame they saved.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn realmfw_exception(frame: *mut ExceptionFrame) {
+unsafe extern "C" fn realmfw_exception(frame: *mut ExceptionFrame) -> ! {
     if FAULTS.fetch_add(1, Ordering::Relaxed) > 0 {
-        psci::system_off();
+        psci::stop();
     }
+    console::start_last_resort();
     // SAFETY: the vectors pass the address of the frame they filled, which nothing else refers to.
     let frame = unsafe { &*frame };
     report(frame);
@@ -103,8 +105,9 @@ fn print_frame(pc: u64) {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if FAULTS.fetch_add(1, Ordering::Relaxed) > 0 {
-        psci::system_off();
+        psci::stop();
     }
+    console::start_last_resort();
     raw(format_args!("\r\nrealmfw: panic: {}", info.message()));
     if let Some(location) = info.location() {
         raw(format_args!(" at {}:{}", location.file(), location.line()));

@@ -98,6 +98,9 @@ fn pages(start: u64, size: u64) -> Result<Range<u64>, MapError> {
 /// [`Error::Realm`] when it is not private memory of the realm, or the page table's refusal.
 pub fn with_mapped<T>(start: u64, size: u64, read: impl FnOnce() -> T) -> Result<T, Error> {
     let range = pages(start, size)?;
+    if ranges::overlap(&range, &image()) {
+        return Err(MapError::Mapped.into());
+    }
     realm::verify("device tree", &range)?;
     with_tables(|tables| tables.map(range.clone(), Leaf::ram(Access::ReadOnly.into())))?;
     let result = read();
@@ -114,7 +117,7 @@ pub fn map_device(base: u64, size: u64) -> Result<Mmio, Error> {
     if RAM.lock().iter().any(|ram| ranges::overlap(ram, &range)) {
         return Err(Error::DeviceInRam(base));
     }
-    let leaf = Leaf::device(realm::device_offset(&range));
+    let leaf = Leaf::device(realm::device_offset(&range)?);
     with_tables(|tables| tables.map(range, leaf))?;
     Ok(Mmio::new(base, size))
 }

@@ -48,6 +48,9 @@ pub enum Error {
         /// What is wrong.
         error: RangeError,
     },
+    /// An address that has no shared alias.
+    #[error("{0:#x} has no shared alias")]
+    NoAlias(u64),
     /// RHI_HOSTCONF_GET_IPA_CHANGE_ALIGNMENT gives a value that no granule fits.
     #[error("the host converts memory in pieces of {0:#x} bytes, which is no multiple of 4 KiB")]
     Alignment(u64),
@@ -75,8 +78,9 @@ pub struct Realm {
     pub alignment: u64,
 }
 
-/// Bit that names the shared alias of an address; zero in a plain VM.
+/// Bit that names the shared alias of an address; zero in a plain VM, [`UNKNOWN`] in a realm that has not told.
 static SHARED_BIT: AtomicU64 = AtomicU64::new(0);
+const UNKNOWN: u64 = u64::MAX;
 
 #[repr(C, align(4096))]
 struct Granule(UnsafeCell<[u8; 4096]>);
@@ -101,12 +105,19 @@ pub fn detect(start: &StartInfo) -> Result<World, Error> {
     if start.realm == 0 {
         return Ok(World::Plain);
     }
-    let version = negotiate(&mut rsi())?;
-    let config = config()?;
-    if !(MIN_IPA_WIDTH..=MAX_IPA_WIDTH).contains(&config.ipa_width) {
+    SHARED_BIT.store(UNKNOWN, Ordering::Relaxed);
+    let version = negotiate(&mut rsi());
+    // Even an RMM without a common version may say how wide addresses are, and so where to report that.
+    let config = config();
+    if let Ok(config) = &config
+        && (MIN_IPA_WIDTH..=MAX_IPA_WIDTH).contains(&config.ipa_width)
+    {
+        SHARED_BIT.store(1 << (config.ipa_width - 1), Ordering::Relaxed);
+    }
+    let (version, config) = (version?, config?);
+    if SHARED_BIT.load(Ordering::Relaxed) == UNKNOWN {
         return Err(Error::IpaWidth(config.ipa_width));
     }
-    SHARED_BIT.store(1 << (config.ipa_width - 1), Ordering::Relaxed);
     let hash = hash_algorithm(&config)?;
     Ok(World::Realm(Realm { version, ipa_width: config.ipa_width, hash, alignment: alignment()? }))
 }
@@ -210,13 +221,19 @@ pub fn verify(what: &'static str, range: &Range<u64>) -> Result<(), Error> {
 
 /// What is added to the address of a device's registers to reach them: nothing for a device that the RMM vouches
 /// for (RIPAS DEV) and in a plain VM, the shared bit for one of the host's.
-pub fn device_offset(range: &Range<u64>) -> u64 {
+///
+/// # Errors
+/// [`Error::NoAlias`] for registers that are not in the protected half, or while that is not known.
+pub fn device_offset(range: &Range<u64>) -> Result<u64, Error> {
     let bit = shared_bit();
-    if bit == 0 || range.end > bit {
-        return 0;
+    if bit == 0 {
+        return Ok(0);
+    }
+    if bit == UNKNOWN || range.end > bit {
+        return Err(Error::NoAlias(range.start));
     }
     match rsi().verify_range(range.start, range.end, Ripas::Dev) {
-        Ok(()) => 0,
-        Err(_) => bit,
+        Ok(()) => Ok(0),
+        Err(_) => Ok(bit),
     }
 }

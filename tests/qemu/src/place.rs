@@ -42,9 +42,35 @@ pub fn firmware_at(machine: Machine, scratch: &Scratch, address: u64, x0: Option
 /// Where the stub is put: out of the way of image and tree.
 const STUB: u64 = 0x4f00_0000;
 
-/// Code that loads x0 and branches to an address, both below 1 << 48.
+/// Code that copies the image to address 0, from where it must have been loaded to `from`, and enters it with x0 as
+/// it stands.
+pub fn copy_to_zero(from: u64, length: usize) -> Vec<u8> {
+    // MOVZ x1, #from >> 16, LSL #16; MOVZ x3, #end >> 16, LSL #16; MOV x2, xzr; then 16 bytes at a time until x1
+    // reaches x3: LDP x4, x5, [x1], #16; STP x4, x5, [x2], #16; CMP x1, x3; B.LO; then BR xzr by way of x6.
+    let end = (from + length as u64).next_multiple_of(1 << 16);
+    let half = |address: u64| ((address >> 16) & 0xffff) as u32;
+    let code = [
+        0xd2a0_0001 | half(from) << 5,
+        0xd2a0_0003 | half(end) << 5,
+        0xaa1f_03e2,
+        0xa8c1_1424,
+        0xa881_1444,
+        0xeb03_003f,
+        0x54ff_ffa3,
+        0xd503_3f9f,
+        0xd508_751f,
+        0xd503_3fdf,
+        0xaa1f_03e6,
+        0xd61f_00c0_u32,
+    ];
+    code.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Code that loads x0 and branches to an address, both below 1 << 48. It switches to the other stack pointer first, as
+/// a loader may have.
 fn jump(address: u64, x0: u64) -> Vec<u8> {
-    let mut code = Vec::new();
+    // MSR SPSel, #0.
+    let mut code = vec![0xd500_40bf];
     let mut load = |register: u32, value: u64| {
         // MOVZ, then MOVK with a shift of 16 and 32 (Arm ARM, C6.2).
         for (opcode, shift) in [(0xd280_0000_u32, 0), (0xf2a0_0000, 16), (0xf2c0_0000, 32)] {

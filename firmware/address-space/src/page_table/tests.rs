@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -7,6 +7,8 @@ use super::*;
 struct Fake {
     tables: BTreeMap<u64, Vec<u64>>,
     limit: usize,
+    /// Tables with entries that a walk may not see yet.
+    unpublished: BTreeSet<u64>,
     /// Leaves that the TLB may still hold: address of the entry -> value.
     cached: BTreeMap<(u64, usize), u64>,
 }
@@ -27,6 +29,10 @@ impl TableMemory for Fake {
     }
 
     fn write(&mut self, table: u64, index: usize, value: u64) {
+        // Leaves have a mark; what has none is a link.
+        let unseen = self.unpublished.contains(&(value & ADDRESS_MASK));
+        assert!(value & MAPPED != 0 || !unseen, "a table is linked before what is in it");
+        self.unpublished.insert(table);
         let old = self.tables[&table][index];
         if let Some(cached) = self.cached.get(&(table, index)) {
             // Break before make: a valid entry is never replaced by one of another kind or address.
@@ -45,10 +51,16 @@ impl TableMemory for Fake {
         }
         let address = FIRST + self.tables.len() as u64 * PAGE_SIZE;
         self.tables.insert(address, vec![0; ENTRIES]);
+        self.unpublished.insert(address);
         Some(address)
     }
 
+    fn publish(&mut self) {
+        self.unpublished.clear();
+    }
+
     fn synchronize(&mut self) {
+        self.unpublished.clear();
         self.cached.clear();
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use qemu_tests::place::{self, RAM};
 use qemu_tests::scratch::Scratch;
-use qemu_tests::{Boot, PLAIN, linux_passes, stops_with};
+use qemu_tests::{Boot, PLAIN, linux_passes, present, stops_with};
 use vm::{Machine, workspace};
 
 use crate::refusals::NO_KERNEL;
@@ -82,4 +82,17 @@ fn starts_as_a_kernel() -> Result<()> {
         stops_with(machine, &[NO_KERNEL])?;
     }
     Ok(())
+}
+
+/// RAM at 0, with another machine around it: the image comes to terms with what the tree says.
+#[test]
+fn starts_at_0_in_ram() -> Result<()> {
+    const LOADED: u64 = 0x1000_0000;
+    present(&workspace::image())?;
+    let scratch = Scratch::new()?;
+    let length = usize::try_from(std::fs::metadata(workspace::image())?.len())?;
+    let stub = scratch.file("stub.bin", place::copy_to_zero(LOADED, length))?;
+    let machine = Machine::new().machine("xlnx-versal-virt").cpu("cortex-a72").cpus(2).memory_mib(1024).kernel(stub);
+    let machine = place::load(machine, &workspace::image(), LOADED);
+    stops_with(machine, &["plain VM at EL2", "no kernel: the machine has no fw_cfg device"]).map(|_| ())
 }

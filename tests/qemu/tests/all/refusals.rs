@@ -102,3 +102,35 @@ fn a_program_that_returns() -> Result<()> {
     let machine = machine().kernel(workspace::efi_check()).append("return");
     stops_with(machine, &["kernel: returned to the firmware: "]).map(|_| ())
 }
+
+/// The firmware at 0x4040_0000, told that the tree is at `x0`.
+fn told(x0: u64, messages: &[&str]) -> Result<()> {
+    let scratch = Scratch::new()?;
+    stops_with(place::firmware_at(PLAIN.bare_machine(), &scratch, 0x4040_0000, Some(x0))?, messages).map(|_| ())
+}
+
+#[test]
+fn a_tree_where_no_memory_is() -> Result<()> {
+    told(0x3_0000_0000, &["realmfw: fault: ", "data abort on a read, synchronous external abort"])
+}
+
+#[test]
+fn a_tree_inside_the_image() -> Result<()> {
+    told(0x4042_0000, &["device tree at 0x40420000: already mapped"])
+}
+
+#[test]
+fn a_tree_that_is_misaligned() -> Result<()> {
+    told(0x4000_0004, &["device tree at 0x40000004: not aligned to 8 bytes"])
+}
+
+/// A conduit that is undefined must not keep the machine from powering off.
+#[test]
+fn a_tree_with_the_wrong_conduit() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut tree = place::device_tree("virt,gic-version=3", PLAIN.memory_mib, &scratch)?;
+    ensure!(place::replace(&mut tree, b"hvc\0", b"smc\0") == 1, "QEMU's tree has another conduit");
+    let tree = scratch.file("smc.dtb", tree)?;
+    let machine = place::firmware_at(PLAIN.bare_machine(), &scratch, 0x4040_0000, Some(0x4a00_0000))?;
+    stops_with(place::load(machine, &tree, 0x4a00_0000), &[NO_KERNEL, "undefined instruction?"]).map(|_| ())
+}
