@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use realm_vm::{KERNEL, Realm, check_words};
 use vm::{Verdict, Vm, workspace};
@@ -144,7 +144,10 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
         Some(limit) => headless(&realm, limit),
         None => {
             println!("(Ctrl-A X ends the emulator, Ctrl-A C switches to its monitor)");
-            command::run(&mut realm.machine().command("mon:stdio"))?;
+            let status = realm.machine().command("mon:stdio").status().context("cannot start QEMU")?;
+            if !status.success() {
+                bail!("the realm did not power off: {}", realm.last_logged().unwrap_or_default());
+            }
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -157,7 +160,9 @@ fn headless(realm: &Realm, limit: Duration) -> Result<ExitCode> {
         let _ = output.write_all(bytes).and_then(|()| output.flush());
     })?;
     let finished = vm.wait()?;
-    ensure!(finished.status.success(), "the realm did not power off: {} (see the log)", finished.status);
+    if !finished.status.success() {
+        bail!("the realm did not power off: {}", realm.last_logged().unwrap_or_default());
+    }
     let verdict = Verdict::parse(&finished.console)?;
     for failed in &verdict.failed {
         eprintln!("failed: {failed}");

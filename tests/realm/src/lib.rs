@@ -151,6 +151,11 @@ impl Realm {
         self
     }
 
+    /// The last line of the model's log: how the realm ended.
+    pub fn last_logged(&self) -> Option<String> {
+        fs::read_to_string(&self.log).ok()?.lines().last().map(str::to_owned)
+    }
+
     /// One more argument for QEMU.
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
