@@ -51,8 +51,6 @@ pub mod key {
 
 /// Bits of [`key::ID`].
 pub mod feature {
-    /// The selector and data registers.
-    pub const TRADITIONAL: u32 = 1 << 0;
     /// The DMA register.
     pub const DMA: u32 = 1 << 1;
 }
@@ -63,12 +61,8 @@ pub mod dma_control {
     pub const ERROR: u32 = 1 << 0;
     /// Read from the item into memory.
     pub const READ: u32 = 1 << 1;
-    /// Skip bytes of the item.
-    pub const SKIP: u32 = 1 << 2;
     /// Select the item whose key is in the upper 16 bits first.
     pub const SELECT: u32 = 1 << 3;
-    /// Write from memory to the item.
-    pub const WRITE: u32 = 1 << 4;
 }
 
 /// The structure the DMA address register is given the address of (FWCfgDmaAccess).
@@ -87,17 +81,8 @@ impl DmaAccess {
     /// A read of `length` bytes to `address`, of the item `select` or from where the last
     /// transfer ended.
     pub fn read(select: Option<u16>, length: u32, address: u64) -> Self {
-        Self::new(dma_control::READ, select, length, address)
-    }
-
-    /// Skips `length` bytes.
-    pub fn skip(select: Option<u16>, length: u32) -> Self {
-        Self::new(dma_control::SKIP, select, length, 0)
-    }
-
-    fn new(operation: u32, select: Option<u16>, length: u32, address: u64) -> Self {
         let select = select.map_or(0, |key| u32::from(key) << 16 | dma_control::SELECT);
-        Self { control: (operation | select).into(), length: length.into(), address: address.into() }
+        Self { control: (dma_control::READ | select).into(), length: length.into(), address: address.into() }
     }
 }
 
@@ -114,9 +99,6 @@ pub enum Error {
     /// More files than there are keys.
     #[error("fw_cfg file directory has {0} files")]
     TooManyFiles(u32),
-    /// A name that is empty, not terminated or not printable ASCII, of the file counted from 0.
-    #[error("fw_cfg file {0} has no valid name")]
-    BadName(usize),
     /// A key below 0x20 or above 0x3fff.
     #[error("fw_cfg file {0} has no valid key")]
     BadKey(usize),
@@ -154,7 +136,7 @@ pub struct File {
 }
 
 impl File {
-    /// Its name, such as "etc/acpi/tables": printable ASCII, at most 55 characters.
+    /// Its name, such as "etc/acpi/tables": printable ASCII with spaces, at most 55 characters.
     pub fn name(&self) -> &str {
         printable_name(&self.name).unwrap_or_default()
     }
@@ -180,7 +162,8 @@ impl Directory {
         Ok(Self::COUNT_LEN + count as usize * size_of::<RawFile>())
     }
 
-    /// Checks a directory; bytes behind it are ignored.
+    /// Checks a directory; bytes behind it are ignored, and so are files whose name is empty, not
+    /// terminated or not printable ASCII: none that the firmware asks for is called so.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let (count, entries) = bytes.split_first_chunk().ok_or(Error::Truncated)?;
         let len = Self::len_from_count(*count)? - Self::COUNT_LEN;
@@ -190,7 +173,9 @@ impl Directory {
         let mut files: Vec<File> = Vec::new();
         files.try_reserve_exact(raw_files.len())?;
         for (index, raw) in raw_files.iter().enumerate() {
-            printable_name(&raw.name).ok_or(Error::BadName(index))?;
+            if printable_name(&raw.name).is_none() {
+                continue;
+            }
             let key = raw.select.get();
             if !(key::FILE_FIRST..0x4000).contains(&key) {
                 return Err(Error::BadKey(index));
@@ -220,7 +205,8 @@ impl Directory {
 fn printable_name(name: &[u8; NAME_LEN]) -> Option<&str> {
     let len = name.iter().position(|byte| *byte == 0)?;
     let name = name.get(..len).filter(|name| !name.is_empty())?;
-    if !name.iter().all(u8::is_ascii_graphic) {
+    // QEMU takes spaces in the names of its -fw_cfg option.
+    if !name.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
         return None;
     }
     core::str::from_utf8(name).ok()

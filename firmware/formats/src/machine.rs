@@ -22,8 +22,9 @@ pub use pcie::{PcieHost, Window, WindowSpace};
 
 /// More virtio-mmio transports than any VMM provides (QEMU: 32).
 const MAX_VIRTIO_MMIO: usize = 256;
-/// Data, selector and DMA address registers (QEMU, docs/specs/fw_cfg.rst).
-const FW_CFG_MIN_SIZE: u64 = 0x18;
+/// Data and selector registers; the DMA register behind them is optional (Linux,
+/// Documentation/devicetree/bindings/firmware/qemu,fw-cfg-mmio.yaml).
+const FW_CFG_MIN_SIZE: u64 = 0xa;
 /// A PL031 is one page with its identification registers at the end (Arm DDI 0224).
 const PL031_MIN_SIZE: u64 = 0x1000;
 /// The virtio-mmio registers in front of the configuration space (Virtio 1.2, section 4.2.2).
@@ -77,10 +78,23 @@ fn bad(node: &'static str, property: &'static str) -> MachineError {
 /// QEMU's firmware configuration device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FwCfg {
-    /// Its registers.
+    /// Its registers: as many as the tree gives, at least data and selector.
     pub region: Region,
     /// Whether its DMA is coherent with the CPU's caches.
     pub dma_coherent: bool,
+}
+
+impl FwCfg {
+    /// Whether there is room for the DMA register, and what DMA writes is what the CPU reads.
+    pub fn may_have_dma(&self) -> bool {
+        self.dma_coherent && self.region.size() >= 0x18
+    }
+
+    /// Whether the data register may be read eight bytes at a time: a region that ends with the
+    /// selector leaves the width open, and single bytes are right at any.
+    pub fn has_wide_data(&self) -> bool {
+        self.region.size() >= 0x10
+    }
 }
 
 /// A virtio device's MMIO transport.
@@ -88,8 +102,6 @@ pub struct FwCfg {
 pub struct VirtioMmio {
     /// Its registers.
     pub region: Region,
-    /// Whether its DMA is coherent with the CPU's caches.
-    pub dma_coherent: bool,
     /// The GIC's number (INTID) of its interrupt.
     pub interrupt: Option<u32>,
 }
@@ -177,11 +189,7 @@ impl Machine {
             return Err(MachineError::TooMany("virtio,mmio"));
         }
         self.virtio_mmio.try_reserve(1)?;
-        self.virtio_mmio.push(VirtioMmio {
-            region,
-            dma_coherent: node.has("dma-coherent"),
-            interrupt: gic::first_interrupt(node),
-        });
+        self.virtio_mmio.push(VirtioMmio { region, interrupt: gic::first_interrupt(node) });
         Ok(())
     }
 

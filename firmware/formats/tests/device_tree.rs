@@ -292,7 +292,7 @@ fn boot_arguments_are_set() {
     for blob in [machines::kvmtool().finish(0x1000), machines::crosvm().finish(0), without_chosen.finish(0)] {
         for bootargs in ["", "a", "quiet root=/dev/vda1"] {
             let initrd = 0x8800_0000..0x8800_1234;
-            let new = with_boot_arguments(&blob, Some(bootargs), Some(initrd)).unwrap();
+            let new = with_boot_arguments(&blob, Some(bootargs), Some(initrd), Seeds::Keep).unwrap();
             let tree = Tree::parse(&new).unwrap();
             assert_eq!(tree.header().total_size(), new.len());
             let chosen = tree.find("/chosen").unwrap();
@@ -321,15 +321,18 @@ fn boot_arguments_are_set() {
 
 #[test]
 fn boot_arguments_of_an_earlier_stage_go() {
-    let new = with_boot_arguments(&machines::kvmtool().finish(0), None, None).unwrap();
+    let blob = machines::kvmtool().finish(0);
+    let new = with_boot_arguments(&blob, None, None, Seeds::Keep).unwrap();
     assert_eq!(chosen_of(&new), ["linux,pci-probe-only", "kaslr-seed", "stdout-path"]);
+    let new = with_boot_arguments(&blob, None, None, Seeds::Remove).unwrap();
+    assert_eq!(chosen_of(&new), ["linux,pci-probe-only", "stdout-path"], "a realm's kernel gets no seed of the host");
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "too slow")]
 fn boot_arguments_that_do_not_fit_are_refused() {
     let blob = machines::kvmtool().finish(0);
-    let refused = |bootargs: &str| with_boot_arguments(&blob, Some(bootargs), None).unwrap_err();
+    let refused = |bootargs: &str| with_boot_arguments(&blob, Some(bootargs), None, Seeds::Keep).unwrap_err();
     assert_eq!(refused("a\0b"), Error::BadBootArguments);
     assert_eq!(refused(&"x".repeat(2 << 20)), Error::BadBootArguments);
 }

@@ -36,13 +36,10 @@ fn qemu() {
     assert_eq!(machine.memory, [region(0x4000_0000, 0x2000_0000)]);
     assert_eq!(machine.reserved, []);
     assert_eq!(machine.psci, Some(Conduit::Hvc));
-    assert_eq!(
-        machine.console,
-        Some(Console { uart: Uart::Pl011, region: region(0x900_0000, 0x1000), baud: None, clock_frequency: None })
-    );
+    assert_eq!(machine.console, Some(Console { uart: Uart::Pl011, region: region(0x900_0000, 0x1000) }));
     let fw_cfg = machine.fw_cfg.unwrap();
     assert_eq!(fw_cfg.region, region(0x902_0000, 0x18));
-    assert!(fw_cfg.dma_coherent);
+    assert!(fw_cfg.may_have_dma() && fw_cfg.has_wide_data());
     assert_eq!(machine.rtc, Some(region(0x901_0000, 0x1000)));
     assert_eq!(machine.virtio_mmio.len(), 32);
     assert_eq!(machine.virtio_mmio[31].region, region(0xa00_3e00, 0x200));
@@ -97,6 +94,28 @@ fn qemu_variants() {
     assert!(matches!(machine, Err(MachineError::Overlap { .. })));
 }
 
+/// The DMA register of fw_cfg is optional: Linux' binding has a region of 0xa bytes.
+#[test]
+fn fw_cfg_without_dma() {
+    let of = |size: u64, coherent: bool| {
+        let machine = with(|root| {
+            root.node("fw-cfg@9020000", |node| {
+                node.text("compatible", "qemu,fw-cfg-mmio").wide("reg", &[0x902_0000, size]);
+                if coherent {
+                    node.flag("dma-coherent");
+                }
+            });
+        });
+        machine.map(|machine| machine.fw_cfg.map(|fw_cfg| (fw_cfg.may_have_dma(), fw_cfg.has_wide_data())))
+    };
+    assert_eq!(of(0x9, true), Err(bad("qemu,fw-cfg-mmio", "reg")));
+    assert_eq!(of(0xa, true), Ok(Some((false, false))));
+    assert_eq!(of(0x10, true), Ok(Some((false, true))));
+    assert_eq!(of(0x17, true), Ok(Some((false, true))));
+    assert_eq!(of(0x18, true), Ok(Some((true, true))));
+    assert_eq!(of(0x18, false), Ok(Some((false, true))), "what the device writes may not be seen");
+}
+
 #[test]
 fn kvmtool() {
     let machine = read(machines::kvmtool()).unwrap();
@@ -104,12 +123,7 @@ fn kvmtool() {
     assert_eq!(machine.psci, Some(Conduit::Smc));
     assert_eq!(
         machine.console,
-        Some(Console {
-            uart: Uart::Ns16550 { reg_shift: 0, reg_io_width: 1 },
-            region: region(0x100_0000, 8),
-            baud: None,
-            clock_frequency: Some(1_843_200),
-        })
+        Some(Console { uart: Uart::Ns16550 { reg_shift: 0, reg_io_width: 1 }, region: region(0x100_0000, 8) })
     );
     assert_eq!(machine.fw_cfg, None);
     assert_eq!(machine.rtc, None);
@@ -308,16 +322,16 @@ fn stdout(path: Option<&str>) -> Result<Option<Console>, MachineError> {
 
 #[test]
 fn stdout_path() {
-    let base = |path| stdout(path).map(|console| console.map(|c| (c.region.base(), c.baud)));
-    assert_eq!(base(None), Ok(Some((0x1000, None))));
-    assert_eq!(base(Some("/uart@2000")), Ok(Some((0x2000, None))));
-    assert_eq!(base(Some("/uart@2000:115200n8")), Ok(Some((0x2000, Some(115_200)))));
-    assert_eq!(base(Some("serial0:9600")), Ok(Some((0x2000, Some(9600)))));
-    assert_eq!(base(Some("/uart@1000:x")), Ok(Some((0x1000, None))));
+    let base = |path| stdout(path).map(|console| console.map(|c| c.region.base()));
+    assert_eq!(base(None), Ok(Some(0x1000)));
+    assert_eq!(base(Some("/uart@2000")), Ok(Some(0x2000)));
+    assert_eq!(base(Some("/uart@2000:115200n8")), Ok(Some(0x2000)));
+    assert_eq!(base(Some("serial0:9600")), Ok(Some(0x2000)));
+    assert_eq!(base(Some("/uart@1000:x")), Ok(Some(0x1000)));
     assert_eq!(base(Some("/virtio")), Ok(None), "no driver for it");
     assert_eq!(base(Some("/uart@3000")), Ok(None), "disabled");
     for lost in ["", ":115200", "/nothing", "lost", "broken", "serial1", "serial0/x"] {
-        assert_eq!(base(Some(lost)), Err(bad("/chosen", "stdout-path")), "{lost}");
+        assert_eq!(base(Some(lost)), Ok(Some(0x1000)), "{lost}: the first UART");
     }
     assert_eq!(stdout(None).unwrap().unwrap().uart, Uart::Ns16550 { reg_shift: 2, reg_io_width: 4 });
 }

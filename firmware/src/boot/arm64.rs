@@ -5,14 +5,16 @@ use core::convert::Infallible;
 use core::ops::Range;
 
 use formats::arm64_image::Header;
-use formats::device_tree::with_boot_arguments;
+use formats::device_tree::{Seeds, with_boot_arguments};
+use formats::fw_cfg::key;
 use formats::machine::Machine;
 use r_efi::efi;
 
 use super::{Error, Item};
 use crate::arch::{self, cache};
+use crate::devices::fw_cfg::FwCfg;
 use crate::efi::image::Buffer;
-use crate::memory;
+use crate::{memory, realm};
 
 /// What the base of a kernel is aligned to.
 const BASE_ALIGNMENT: u64 = 2 << 20;
@@ -24,18 +26,26 @@ const TREE_LIMIT: u64 = 2 << 20;
 /// Places in RAM that are tried for a kernel that wants its start.
 const ATTEMPTS: u64 = 256;
 
-/// Starts the kernel whose file is the first `length` bytes of `file`.
+/// Kernel and initrd lie in one window of this size that is aligned to [`WINDOW_ALIGNMENT`].
+const WINDOW: u64 = 32 << 30;
+const WINDOW_ALIGNMENT: u64 = 1 << 30;
+
+/// Starts the kernel whose file is the first `length` bytes of `file`, with the initrd of
+/// `initrd_size` bytes that `fw_cfg` has.
 pub fn boot(
     header: &Header,
     file: Buffer,
     length: usize,
-    initrd: Option<Buffer>,
+    fw_cfg: &mut FwCfg,
+    initrd_size: u32,
     command_line: &str,
     tree: &[u8],
 ) -> Result<Infallible, Error> {
     let kernel = place(header, file, length, tree)?;
+    let initrd = initrd(fw_cfg, initrd_size, &range(&kernel))?;
     let arguments = (!command_line.is_empty()).then_some(command_line);
-    let tree = with_boot_arguments(tree, arguments, initrd.as_ref().map(range))?;
+    let seeds = if realm::is_realm() { Seeds::Remove } else { Seeds::Keep };
+    let tree = with_boot_arguments(tree, arguments, initrd.as_ref().map(range), seeds)?;
     let tree_size = tree.len() as u64;
     if tree_size > TREE_LIMIT {
         return Err(Error::TooLarge(Item::DeviceTree, tree_size));
@@ -58,6 +68,23 @@ pub fn boot(
 
 fn range(buffer: &Buffer) -> Range<u64> {
     buffer.address()..buffer.address().saturating_add(buffer.bytes().len() as u64)
+}
+
+/// Reads the initrd now, as the kernel cannot ask for it, to where it can map it.
+fn initrd(fw_cfg: &mut FwCfg, size: u32, kernel: &Range<u64>) -> Result<Option<Buffer>, Error> {
+    if size == 0 {
+        return Ok(None);
+    }
+    let too_large = || Error::TooLarge(Item::Initrd, size.into());
+    let window_end = (kernel.start & !(WINDOW_ALIGNMENT - 1)).saturating_add(WINDOW);
+    let mut buffer = Buffer::below(window_end, size.into()).map_err(|_| too_large())?;
+    // Free memory may begin far below the kernel.
+    let window = (buffer.address().min(kernel.start) & !(WINDOW_ALIGNMENT - 1)).saturating_add(WINDOW);
+    if range(&buffer).end.max(kernel.end) > window {
+        return Err(too_large());
+    }
+    fw_cfg.read(key::INITRD_DATA, buffer.bytes_mut()).map_err(|error| Error::Fetch(Item::Initrd, error))?;
+    Ok(Some(buffer))
 }
 
 /// Puts the kernel where its header wants it: a buffer whose start is the kernel's base.

@@ -50,8 +50,7 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
         Ok(image) => image,
         Err(pe::Error::NoDosSignature | pe::Error::NoPeSignature) => {
             let header = arm64_image::Header::parse(file)?;
-            let initrd = initrd(&mut fw_cfg, initrd_size)?;
-            return arm64::boot(&header, kernel, length, initrd, &command_line, tree);
+            return arm64::boot(&header, kernel, length, &mut fw_cfg, initrd_size, &command_line, tree);
         }
         Err(error) => return Err(Error::Load(error.into())),
     };
@@ -176,17 +175,6 @@ fn offer_initrd(fw_cfg: FwCfg, size: u32) -> Result<(), Error> {
         })
     })
     .map_err(|status| Error::Service(Item::Initrd, status))
-}
-
-/// Reads the initrd now, for a kernel that cannot ask for it.
-fn initrd(fw_cfg: &mut FwCfg, size: u32) -> Result<Option<Buffer>, Error> {
-    if size == 0 {
-        return Ok(None);
-    }
-    let mut buffer =
-        Buffer::allocate(efi::LOADER_DATA, size.into(), 1).map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?;
-    fw_cfg.read(key::INITRD_DATA, buffer.bytes_mut()).map_err(|error| Error::Fetch(Item::Initrd, error))?;
-    Ok(Some(buffer))
 }
 
 /// Hands the device tree on as a configuration table (EFI_DTB_TABLE_GUID; UEFI 2.10, 4.6.1),

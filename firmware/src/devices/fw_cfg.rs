@@ -10,7 +10,6 @@ use aarch64_cpu::asm::barrier;
 use alloc::vec::Vec;
 use formats::fw_cfg::{self, Directory, DmaAccess, dma_control, feature, key, register};
 use thiserror::Error;
-
 use zerocopy::IntoBytes;
 
 use crate::arch::mmio::Mmio;
@@ -25,6 +24,7 @@ const MAX_TRANSFER: usize = 1 << 30;
 const MAX_BOUNCE: usize = 1 << 20;
 /// How often the device is asked whether a transfer is done. QEMU is done before the write returns.
 const MAX_POLLS: u32 = 1 << 24;
+
 /// Why an item cannot be read.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Error {
@@ -53,6 +53,7 @@ pub enum Error {
 pub struct FwCfg {
     registers: Mmio,
     dma: bool,
+    wide_data: bool,
 }
 
 impl FwCfg {
@@ -62,13 +63,16 @@ impl FwCfg {
     /// [`Error::Registers`], [`Error::Signature`].
     pub fn new(machine: &formats::machine::FwCfg) -> Result<Self, Error> {
         let registers = memory::map_device(machine.region.base(), machine.region.size())?;
-        let mut device = Self { registers, dma: false };
+        let mut device = Self { registers, dma: false, wide_data: machine.has_wide_data() };
         let mut signature = [0; 4];
         device.read(key::SIGNATURE, &mut signature)?;
         if signature != fw_cfg::SIGNATURE {
             return Err(Error::Signature);
         }
-        device.dma = device.read_u32(key::ID)? & feature::DMA != 0;
+        // The register is looked at only where there is one, and written to only if it is this device's.
+        device.dma = machine.may_have_dma()
+            && device.read_u32(key::ID)? & feature::DMA != 0
+            && u64::from_be(device.registers.read64(register::DMA)) == fw_cfg::DMA_SIGNATURE;
         Ok(device)
     }
 
@@ -96,11 +100,12 @@ impl FwCfg {
             }
         } else {
             self.registers.write16(register::SELECTOR, key.to_be());
-            let mut words = buffer.chunks_exact_mut(8);
-            for word in &mut words {
-                word.copy_from_slice(&self.registers.read64(register::DATA).to_ne_bytes());
+            let wide = if self.wide_data { buffer.len() & !7 } else { 0 };
+            let (words, bytes) = buffer.split_at_mut_checked(wide).unwrap_or_default();
+            for word in words.as_chunks_mut().0 {
+                *word = self.registers.read64(register::DATA).to_ne_bytes();
             }
-            for byte in words.into_remainder() {
+            for byte in bytes {
                 *byte = self.registers.read8(register::DATA);
             }
         }
@@ -124,7 +129,10 @@ impl FwCfg {
     pub fn directory(&mut self) -> Result<Directory, Error> {
         let mut count = [0; Directory::COUNT_LEN];
         self.read(key::FILE_DIR, &mut count)?;
-        let mut bytes: Vec<u8> = alloc::vec![0; Directory::len_from_count(count)?];
+        let length = Directory::len_from_count(count)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(fw_cfg::Error::from)?;
+        bytes.resize(length, 0);
         self.read(key::FILE_DIR, &mut bytes)?;
         Ok(Directory::parse(&bytes)?)
     }

@@ -68,17 +68,22 @@ fn blank(blob: &mut [u8], range: Range<usize>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A new tree for the arm64 boot protocol: `/chosen` cleaned as by [`clean_chosen`] with the seeds
-/// kept, then given `bootargs` and the physical addresses of the initrd. `/chosen` is created when
+/// A new tree for the arm64 boot protocol: `/chosen` cleaned as by [`clean_chosen`], then
+/// given `bootargs` and the physical addresses of the initrd. `/chosen` is created when
 /// the tree has none.
 ///
 /// The result's length is its `totalsize`.
-pub fn with_boot_arguments(blob: &[u8], bootargs: Option<&str>, initrd: Option<Range<u64>>) -> Result<Vec<u8>, Error> {
+pub fn with_boot_arguments(
+    blob: &[u8],
+    bootargs: Option<&str>,
+    initrd: Option<Range<u64>>,
+    seeds: Seeds,
+) -> Result<Vec<u8>, Error> {
     let len = Tree::parse(blob)?.header().used_len();
     let mut copy = Vec::new();
     copy.try_reserve_exact(len)?;
     copy.extend_from_slice(blob.get(..len).ok_or(Error::Truncated)?);
-    clean_chosen(&mut copy, Seeds::Keep)?;
+    clean_chosen(&mut copy, seeds)?;
 
     let tree = Tree::parse(&copy)?;
     let header = tree.header();

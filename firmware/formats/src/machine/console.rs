@@ -32,32 +32,28 @@ pub struct Console {
     pub uart: Uart,
     /// Its registers.
     pub region: Region,
-    /// The rate `stdout-path` asks for, in bits per second.
-    pub baud: Option<u32>,
-    /// The UART's input clock in Hz, where the node itself says so.
-    pub clock_frequency: Option<u32>,
 }
 
-/// The console. Without `stdout-path` it is the first UART; with one that names a device the
-/// firmware has no driver for there is none.
+/// The console. Without `stdout-path`, or with one that leads nowhere, it is the first UART; with
+/// one that names a device that is disabled or that the firmware has no driver for there is none.
 pub fn console(tree: &Tree<'_>) -> Result<Option<Console>, MachineError> {
-    const PATH: &str = "stdout-path";
-    let chosen = tree.root().child("chosen");
-    let Some(value) = chosen.and_then(|chosen| chosen.property(PATH)) else {
-        for node in tree.nodes().filter(|node| node.is_enabled()) {
-            if let Some(console) = uart(node, None)? {
-                return Ok(Some(console));
-            }
-        }
-        return Ok(None);
-    };
-    let value = bus::string(value).ok_or(bad("/chosen", PATH))?;
-    let (path, options) = value.split_once(':').unwrap_or((value, ""));
-    let node = resolve(tree, path).ok_or(bad("/chosen", PATH))?;
-    if !node.is_enabled() {
-        return Ok(None);
+    if let Some(node) = stdout(tree) {
+        return if node.is_enabled() { uart(node) } else { Ok(None) };
     }
-    uart(node, baud(options))
+    for node in tree.nodes().filter(|node| node.is_enabled()) {
+        if let Some(console) = uart(node)? {
+            return Ok(Some(console));
+        }
+    }
+    Ok(None)
+}
+
+/// The node that `stdout-path` names. The rate that may stand behind a colon is not used: the VMM's
+/// UART has none.
+fn stdout<'t, 'a>(tree: &'t Tree<'a>) -> Option<Node<'t, 'a>> {
+    let value = bus::string(tree.root().child("chosen")?.property("stdout-path")?)?;
+    let (path, _) = value.split_once(':').unwrap_or((value, ""));
+    resolve(tree, path)
 }
 
 /// A path, or an alias with the rest of a path behind it.
@@ -71,13 +67,7 @@ fn resolve<'t, 'a>(tree: &'t Tree<'a>, path: &str) -> Option<Node<'t, 'a>> {
     rest.split('/').filter(|component| !component.is_empty()).try_fold(node, Node::child)
 }
 
-/// The digits at the start of options such as "115200n8".
-fn baud(options: &str) -> Option<u32> {
-    let end = options.find(|c: char| !c.is_ascii_digit()).unwrap_or(options.len());
-    options.get(..end)?.parse().ok()
-}
-
-fn uart(node: Node<'_, '_>, baud: Option<u32>) -> Result<Option<Console>, MachineError> {
+fn uart(node: Node<'_, '_>) -> Result<Option<Console>, MachineError> {
     let (owner, uart, min_size) = if node.is_compatible("arm,pl011") {
         ("arm,pl011", Uart::Pl011, PL011_MIN_SIZE)
     } else if node.is_compatible("ns16550a") || node.is_compatible("ns16550") {
@@ -87,12 +77,7 @@ fn uart(node: Node<'_, '_>, baud: Option<u32>) -> Result<Option<Console>, Machin
         return Ok(None);
     };
     let region = bus::first_reg(owner, node, min_size)?;
-    Ok(region.map(|region| Console {
-        uart,
-        region,
-        baud,
-        clock_frequency: node.property("clock-frequency").and_then(bus::cell),
-    }))
+    Ok(region.map(|region| Console { uart, region }))
 }
 
 fn ns16550(node: Node<'_, '_>) -> Result<(Uart, u64), MachineError> {

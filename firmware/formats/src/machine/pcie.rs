@@ -50,8 +50,6 @@ pub struct PcieHost {
     pub last_bus: u8,
     /// Its windows, in the tree's order.
     pub windows: Vec<Window>,
-    /// Whether DMA is coherent with the CPU's caches.
-    pub dma_coherent: bool,
 }
 
 /// Adds the host bridge to the list, when it is addressable.
@@ -64,7 +62,7 @@ pub fn add_host(hosts: &mut Vec<PcieHost>, node: Node<'_, '_>) -> Result<(), Mac
     }
     let (first_bus, last_bus) = buses(node, ecam)?;
     hosts.try_reserve(1)?;
-    hosts.push(PcieHost { ecam, first_bus, last_bus, windows: windows(node)?, dma_coherent: node.has("dma-coherent") });
+    hosts.push(PcieHost { ecam, first_bus, last_bus, windows: windows(node)? });
     Ok(())
 }
 

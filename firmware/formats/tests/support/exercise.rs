@@ -33,7 +33,7 @@ pub fn device_tree(blob: &[u8]) -> bool {
         check_edits(&mut copy);
     } else {
         assert!(clean_chosen(&mut copy, Seeds::Remove).is_err());
-        assert!(with_boot_arguments(&copy, None, None).is_err());
+        assert!(with_boot_arguments(&copy, None, None, Seeds::Keep).is_err());
     }
     machine.is_ok()
 }
@@ -64,7 +64,7 @@ fn check_machine(machine: &Machine) {
 
 fn check_edits(copy: &mut [u8]) {
     let before = names(copy);
-    let edited = with_boot_arguments(copy, Some("quiet"), Some(1..2)).unwrap();
+    let edited = with_boot_arguments(copy, Some("quiet"), Some(1..2), Seeds::Keep).unwrap();
     let tree = Tree::parse(&edited).unwrap();
     let chosen = tree.root().child("chosen").unwrap();
     assert_eq!(chosen.property("bootargs"), Some(&b"quiet\0"[..]));

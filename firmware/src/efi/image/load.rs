@@ -123,6 +123,14 @@ impl Buffer {
         Self::place(Placement::At(address), efi::LOADER_DATA, length, PAGE_SIZE)
     }
 
+    /// Allocates `length` bytes of loader data that end at `end` or below.
+    ///
+    /// # Errors
+    /// `OUT_OF_RESOURCES`.
+    pub fn below(end: u64, length: u64) -> Result<Self, Status> {
+        Self::place(Placement::Below(end.saturating_sub(1)), efi::LOADER_DATA, length, PAGE_SIZE)
+    }
+
     fn place(placement: Placement, memory_type: MemoryType, length: u64, alignment: u64) -> Result<Self, Status> {
         let pages = length.div_ceil(PAGE_SIZE);
         let length = isize::try_from(length).map_err(|_| Status::OUT_OF_RESOURCES)?;
