@@ -10,7 +10,7 @@ mod walk;
 
 use core::fmt;
 
-pub use edit::{Seeds, clean_chosen, with_boot_arguments};
+pub use edit::{Seeds, clean_chosen, with_boot_arguments, with_event_log};
 pub use header::{Header, adopt_copy};
 pub use walk::{Node, Property, Tree};
 
@@ -94,6 +94,17 @@ pub enum Error {
     /// A boot argument that holds a NUL or makes the tree too large.
     #[error("boot arguments do not fit a device tree")]
     BadBootArguments,
+    /// The tree names an event log before the firmware has named its own.
+    #[error("device tree names an event log of the host's")]
+    EventLogExists,
+    /// No reservation can be added: a `/reserved-memory` that is disabled, not alone, has other
+    /// cells than the root or a `ranges` that is not empty; or a root without one or two cells.
+    #[error("device tree's /reserved-memory cannot be added to")]
+    BadReservedMemory,
+    /// An event log that is empty, or whose place does not fit the root's cells, or that makes the
+    /// tree too large.
+    #[error("event log does not fit a device tree")]
+    BadEventLog,
     /// The heap is exhausted.
     #[error("out of memory for the device tree")]
     OutOfMemory,

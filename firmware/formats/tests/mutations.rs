@@ -35,6 +35,12 @@ fn device_trees() {
     run(&seeds, exercise::device_tree);
 }
 
+/// Small trees, so that most mutations are where the event log goes.
+#[test]
+fn event_logs() {
+    run(&machines::for_event_logs(), exercise::event_log);
+}
+
 #[test]
 fn pe_images() {
     let seeds = if cfg!(miri) {

@@ -1,13 +1,15 @@
 //! What the firmware does with each kind of input, with the promises of the interface checked:
 //! called by the mutation tests and by the fuzzers.
 
+use std::ops::Range;
+
 use formats::Region;
 use formats::arm64_image;
 use formats::char16;
 use formats::device_path::DevicePath;
-use formats::device_tree::{Header, Seeds, Tree, adopt_copy, clean_chosen, with_boot_arguments};
+use formats::device_tree::{Error, Header, Seeds, Tree, adopt_copy, clean_chosen, with_boot_arguments, with_event_log};
 use formats::fw_cfg::Directory;
-use formats::machine::Machine;
+use formats::machine::{Machine, MachineError, Reservation, Reserved};
 use formats::pe::Image;
 
 /// Header, copy, machine, edits. Whether the tree described a machine.
@@ -30,10 +32,12 @@ pub fn device_tree(blob: &[u8]) -> bool {
         check_machine(machine);
     }
     if Tree::parse(&copy).is_ok() {
+        event_log(&copy);
         check_edits(&mut copy);
     } else {
         assert!(clean_chosen(&mut copy, Seeds::Remove).is_err());
         assert!(with_boot_arguments(&copy, None, None, Seeds::Keep).is_err());
+        assert!(!event_log(&copy));
     }
     machine.is_ok()
 }
@@ -81,6 +85,53 @@ fn check_edits(copy: &mut [u8]) {
     if let Some(chosen) = tree.root().child("chosen") {
         assert!(!chosen.has("bootargs") && !chosen.has("rng-seed"));
     }
+}
+
+/// The event log's node put into a tree: in vain, or so that it is the only one, reserves what it
+/// says, and all else is as it was. Whether it was put in.
+pub fn event_log(blob: &[u8]) -> bool {
+    const LOG: Range<u64> = 0x4_8000_0000..0x4_8001_0000;
+    let new = match with_event_log(blob, LOG) {
+        Ok(new) => new,
+        Err(error) => {
+            let is_fault = !matches!(error, Error::EventLogExists | Error::BadReservedMemory | Error::BadEventLog);
+            assert!(!is_fault || Tree::parse(blob).is_err() || is_near_limits(blob), "{error}");
+            return false;
+        }
+    };
+    let tree = Tree::parse(&new).unwrap();
+    assert_eq!(tree.header().total_size(), new.len());
+    let log = tree.find("/reserved-memory/event-log@480000000").unwrap();
+    let logs = tree.nodes().filter(|node| node.is_compatible("cc-event-log"));
+    assert_eq!(logs.collect::<Vec<_>>(), [log]);
+
+    let mut added = vec![("event-log@480000000", "compatible"), ("event-log@480000000", "reg")];
+    if Tree::parse(blob).unwrap().find("/reserved-memory").is_none() {
+        added.extend(["#address-cells", "#size-cells", "ranges"].map(|property| ("reserved-memory", property)));
+    }
+    let mut expected = names(blob);
+    expected.extend(added.into_iter().map(|(node, property)| (node.to_owned(), property.to_owned())));
+    expected.sort();
+    let mut after = names(&new);
+    after.sort();
+    assert_eq!(after, expected);
+
+    if let Ok(mut expected) = Machine::from_device_tree(blob) {
+        let region = Region::new(LOG.start, LOG.end - LOG.start).unwrap();
+        expected.reserved.push(Reserved { region, by: Reservation::Node });
+        expected.reserved.sort();
+        match Machine::from_device_tree(&new) {
+            Ok(machine) => assert_eq!(machine, expected),
+            Err(error) => assert_eq!(error, MachineError::TooMany("/reserved-memory")),
+        }
+    }
+    true
+}
+
+/// Whether the tree is as large as may be, but for the event log's nodes.
+fn is_near_limits(blob: &[u8]) -> bool {
+    let tree = Tree::parse(blob).unwrap();
+    tree.nodes().count() > 4096 - 2 || names(blob).len() > 16384 - 5
 }
 
 /// Every property with the name of its node.

@@ -341,6 +341,29 @@ pub fn crosvm() -> TreeBuilder {
     tree
 }
 
+/// Machines of memory alone, without and with reserved parts and something like an event log.
+pub fn for_event_logs() -> Vec<Vec<u8>> {
+    let machine = |more: fn(&mut TreeBuilder)| {
+        TreeBuilder::new(|root| {
+            root.cells("#address-cells", &[2]).cells("#size-cells", &[2]);
+            memory(root, 0x4000_0000, 0x4000_0000);
+            more(root);
+        })
+        .finish(0)
+    };
+    vec![
+        machine(|_| ()),
+        machine(|root| {
+            root.node("reserved-memory", |node| {
+                node.cells("#address-cells", &[2]).cells("#size-cells", &[2]).flag("ranges");
+                node.node("event-lof@480000000", |log| {
+                    log.text("compatible", "cc-event-lof").wide("reg", &[0x4_8000_0000, 0x1000]);
+                });
+            });
+        }),
+    ]
+}
+
 /// All shapes, as blobs.
 pub fn all() -> Vec<Vec<u8>> {
     vec![
