@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let directory = Path::new(&directory);
     let kernel = support::image::arm64_header(0, 0x4_0000, 0xa);
     let targets = [
-        ("device_tree", support::machines::all()),
+        ("device_tree", [support::machines::all(), support::machines::for_event_logs()].concat()),
         ("pe", support::image::all()),
         ("device_path", support::device_paths()),
         ("fw_cfg", vec![support::fw_cfg_directory()]),
