@@ -212,7 +212,19 @@ fn the_roots_cells_are_kept() {
 }
 
 #[test]
-#[allow(clippy::reversed_empty_ranges)]
+fn names_of_every_length_end() {
+    for digits in 0..12 {
+        let start = 1 << (4 * digits);
+        let new = with_event_log(&with(|_| ()), start..start + 0x1000).unwrap();
+        let tree = Tree::parse(&new).unwrap();
+        let log = tree.find("/reserved-memory").unwrap().children().next().unwrap();
+        assert_eq!(log.name(), format!("event-log@{start:x}"));
+        assert_eq!(log.property("reg").unwrap()[..8], u64::to_be_bytes(start));
+    }
+}
+
+#[test]
+#[expect(clippy::reversed_empty_ranges, reason = "that is what is tested")]
 fn logs_that_are_none_are_refused() {
     for log in [0..0, 0x1000..0x1000, 0x2000..0x1000] {
         assert_eq!(with_event_log(&with(|_| ()), log), Err(Error::BadEventLog));

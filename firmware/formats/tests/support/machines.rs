@@ -357,7 +357,10 @@ pub fn for_event_logs() -> Vec<Vec<u8>> {
             root.node("reserved-memory", |node| {
                 node.cells("#address-cells", &[2]).cells("#size-cells", &[2]).flag("ranges");
                 node.node("event-lof@480000000", |log| {
-                    log.text("compatible", "cc-event-lof").wide("reg", &[0x4_8000_0000, 0x1000]);
+                    // One bit each from the string that is looked for.
+                    let near = b"cc-event-lof\0cc-event-loe\0cc-event-loc\0cc-event-dog\0bc-event-log\0cc-event-nog\0";
+                    // No `reg`: so `ranges` matters to the event log alone.
+                    log.bytes("compatible", near).wide("size", &[0x1000]);
                 });
             });
         }),
