@@ -39,6 +39,7 @@ fn layout() {
 fn full_keeps_a_prefix_and_says_so() {
     for algorithm in ALGORITHMS {
         let one = 4 + 4 + 4 + 2 + algorithm.digest_len() + 4;
+        let digest = digest(algorithm, b"x");
         for size in 0..300 {
             let mut area = vec![0; size];
             let Ok(mut log) = EventLog::new(&mut area, algorithm) else {
@@ -46,7 +47,6 @@ fn full_keeps_a_prefix_and_says_so() {
                 continue;
             };
             assert!(size >= 65);
-            let digest = digest(algorithm, b"x");
             let mut taken = 0;
             while log.append(1, EventType::IPL, &digest, &[&[7; 10]]).is_ok() {
                 taken += 1;
@@ -106,7 +106,7 @@ fn every_cut_is_noticed_or_falls_between_records() {
     let bytes = sample(Algorithm::Sha384);
     let ends: Vec<usize> =
         Log::parse(&bytes).unwrap().records().map(|record| record.unwrap().offset).chain([bytes.len()]).collect();
-    for len in 0..bytes.len() {
+    for len in (0..bytes.len()).step_by(if cfg!(miri) { 41 } else { 1 }) {
         let whole = Log::parse(&bytes[..len]).is_ok_and(|log| replay(&log, CPU).is_ok());
         assert_eq!(whole, ends.contains(&len), "{len}");
     }
@@ -169,9 +169,10 @@ fn mutations() {
         (state % bound as u64) as usize
     };
     let rounds = if cfg!(miri) { 150 } else { 40_000 };
+    let samples = ALGORITHMS.map(sample);
     let mut accepted = 0;
     for round in 0..rounds {
-        let mut bytes = sample(ALGORITHMS[round % 3]);
+        let mut bytes = samples[round % 3].clone();
         for _ in 0..=random(3) {
             let at = random(bytes.len());
             match random(4) {

@@ -71,12 +71,12 @@ fn log_and_registers_agree() {
         state % bound
     };
     let (mut refusals, mut fulls) = (0, 0);
-    for round in 0..if cfg!(miri) { 6 } else { 600 } {
+    for round in 0..if cfg!(miri) { 3 } else { 600 } {
         let algorithm = ALGORITHMS[round % 3];
         let fail = Cell::new(false);
         let mut area = vec![0; 65 + random(4096) as usize];
         let mut measurer = Measurer::new(Fake::new(algorithm, &fail), &mut area, algorithm, CPU).unwrap();
-        for _ in 0..random(40) {
+        for _ in 0..random(if cfg!(miri) { 8 } else { 40 }) {
             fail.set(random(5) == 0);
             let bytes = vec![random(256) as u8; random(200) as usize];
             let (records, rem) = (measurer.log().as_bytes().to_vec(), measurer.registers().rem.clone());
