@@ -168,6 +168,7 @@ unsafe extern "C" fn start_and_compare(_handle: Handle, _start: usize) -> u64 {
 pub fn run() {
     parameters();
     loading();
+    a_file_that_changes();
     protection();
     starting();
     exiting();
@@ -247,6 +248,44 @@ fn loading() {
     check("UnloadImage: the handle is gone", self::information(handle).is_null());
     status("UnloadImage: again", unload(handle), Status::INVALID_PARAMETER);
     status("StartImage: unloaded", start(handle), Status::INVALID_PARAMETER);
+}
+
+/// Spoils the first byte of the file at `file`.
+extern "efiapi" fn spoil(_event: efi::Event, file: *mut c_void) {
+    unsafe { file.cast::<u8>().write_volatile(0xff) };
+}
+
+/// A notification that runs while an image is loaded writes to its file: the image is what was checked.
+fn a_file_that_changes() {
+    let mut file = pe::build(returns, APPLICATION);
+    let whole = file;
+    let mut group = efi::EVENT_GROUP_MEMORY_MAP_CHANGE;
+    let mut event = ptr::null_mut();
+    let context = file.as_mut_ptr().cast();
+    let is = unsafe {
+        (bs().create_event_ex)(efi::EVT_NOTIFY_SIGNAL, efi::TPL_CALLBACK, Some(spoil), context, &mut group, &mut event)
+    };
+    status("LoadImage: notification of a change of the map", is, Status::SUCCESS);
+    let result = load(&mut file);
+    check("LoadImage: the notification ran", file[0] == 0xff);
+    let consistent = match result {
+        // The first byte of the headers is where the file's was.
+        Ok(handle) => unsafe { (*information(handle)).image_base.cast::<u8>().read() == whole[0] },
+        Err(status) => status == Status::UNSUPPORTED,
+    };
+    check("LoadImage: what is loaded is what was checked", consistent);
+    unsafe { (bs().close_event)(event) };
+    if let Ok(handle) = result {
+        unload(handle);
+    }
+    let before = free_pages();
+    for _ in 0..20 {
+        let mut file = pe::build(returns, APPLICATION);
+        unload(loaded(&mut file));
+        file[0] = 0;
+        let _ = load(&mut file);
+    }
+    check("LoadImage: copies of files are freed", free_pages() + 8 >= before);
 }
 
 fn protection() {

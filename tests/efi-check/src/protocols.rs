@@ -200,6 +200,21 @@ fn memory_attributes() {
     one_of("MemoryAttribute: wraps", set(0xffff_ffff_ffff_f000, 0x2000, ro), &refused);
     equal("MemoryAttribute: no RAM", get(0x000f_0000_0000_0000, 0x1000), Err(Status::UNSUPPORTED));
     equal("MemoryAttribute: get nothing", get(base, 0), Err(Status::INVALID_PARAMETER));
+    // Where the firmware's own code and data are, and where nobody would notice in time that they had changed.
+    let code = (bs().allocate_pages as usize as u64) & !0xfff;
+    let runtime = (crate::env::rt().get_time as usize as u64) & !0xfff;
+    if env::is_realmfw() {
+        let names = [
+            ("MemoryAttribute: clear on boot services", code),
+            ("MemoryAttribute: clear on runtime services", runtime),
+        ];
+        for (name, page) in names {
+            status(name, clear(page, 0x1000, ro), Status::ACCESS_DENIED);
+            equal("MemoryAttribute: they stay as they are", get(page, 0x1000), Ok(ro));
+        }
+        status("MemoryAttribute: set on boot services", set(code, 0x1000, rp), Status::ACCESS_DENIED);
+        status("MemoryAttribute: set on runtime services", set(runtime, 0x1000, xp), Status::ACCESS_DENIED);
+    }
     let is = unsafe { (p.get_memory_attributes)(protocol, base, 0x1000, ptr::null_mut()) };
     status("MemoryAttribute: no result", is, Status::INVALID_PARAMETER);
     set(base, 0x1000, ro);

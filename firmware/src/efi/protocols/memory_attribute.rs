@@ -9,6 +9,7 @@ use address_space::page_table::{PAGE_SIZE, Protection};
 use r_efi::efi::{self, PhysicalAddress, Status};
 use r_efi::protocols::memory_attribute::Protocol;
 
+use super::super::services;
 use crate::memory::{self, MapError};
 
 /// The attributes that the protocol deals in.
@@ -58,6 +59,10 @@ fn change(base: PhysicalAddress, length: u64, bits: u64, to: impl Fn(u64, u64) -
         && error != MapError::Mapped
     {
         return Err(status(error));
+    }
+    // Its code, its page tables, the runtime services: a client that changes these has no firmware any more.
+    if services::is_firmware(&range) {
+        return Err(Status::ACCESS_DENIED);
     }
     memory::change_protection(range, |protection| {
         let bits = to(attributes(protection), bits);

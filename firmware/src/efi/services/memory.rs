@@ -6,7 +6,7 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use r_efi::efi::{self, MemoryType, PhysicalAddress, Status};
-use uefi_core::memory_map::{Owner, Placement};
+use uefi_core::memory_map::{Owner, Placement, Region};
 
 use super::events;
 use super::state::{Core, to_u64, with_core};
@@ -88,6 +88,17 @@ pub fn pool_array<T: Copy>(values: &[T]) -> Result<NonNull<T>, Status> {
     // copied here, and a fresh allocation overlaps nothing.
     unsafe { ptr::copy_nonoverlapping(values.as_ptr(), memory.as_ptr(), values.len()) };
     Ok(memory)
+}
+
+/// Whether a part of `range` is the firmware's own: what it claimed for itself before any client ran, which nobody can
+/// free.
+pub fn is_firmware(range: &Range<u64>) -> bool {
+    let own = |region: &Region| region.owner == Owner::Platform && region.kind != efi::CONVENTIONAL_MEMORY;
+    let touches = |start: u64, end: u64| range.start < end && start < range.end;
+    let image = crate::memory::image();
+    // In the map the image is only where the device tree describes its memory.
+    touches(image.start, image.end)
+        || with_core(|core| core.memory.regions().iter().any(|region| own(region) && touches(region.start, region.end)))
 }
 
 /// Works on the state, and signals the group of map changes when the work changed the map. The caller dispatches once

@@ -23,6 +23,6 @@ pub use events::{
     close_event, create_event, current_tpl, raise_tpl, restore_tpl, set_timer, signal_event, signal_group,
 };
 pub use locate::locate_device_path;
-pub use memory::{allocate_pages, allocate_pool, free_pages, free_pool};
+pub use memory::{allocate_pages, allocate_pool, free_pages, free_pool, is_firmware};
 pub use protocols::{close_protocols_of_agent, install_protocol, interface, uninstall_protocol};
 pub use uefi_core::memory_map::Placement;
