@@ -4,6 +4,7 @@
 //! must not be used on shared memory or MMIO, where a realm needs plain single accesses. And the compiler's were
 //! built without regard to x18, which UEFI code on AArch64 leaves alone (UEFI 2.10, 2.3.6.4).
 #![no_std]
+#![cfg_attr(target_os = "none", expect(unsafe_code, reason = "this crate is assembly"))]
 
 #[cfg(target_os = "none")]
 use core::arch::global_asm;

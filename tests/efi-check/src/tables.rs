@@ -7,7 +7,7 @@ use core::slice;
 use r_efi::efi::{self, Guid, Status, TableHeader};
 
 use crate::env::{bs, rt, table};
-use crate::report::{check, equal, one_of, status};
+use crate::report::{check, equal, failed, one_of, status};
 
 const SIGNATURE_BOOT: u64 = 0x5652_4553_544f_4f42;
 const SIGNATURE_RUNTIME: u64 = 0x5652_4553_544e_5552;
@@ -119,6 +119,68 @@ fn counts() {
     status("SetWatchdogTimer: disarm", set(0, 0x1_0000), Status::SUCCESS);
 }
 
+/// More than the longest length that is tried, the distances and the guard bytes around.
+const SWEEP: usize = 640;
+const LONGEST: usize = 300;
+const ALIGNMENTS: [usize; 6] = [0, 1, 7, 8, 15, 16];
+
+#[repr(align(16))]
+struct Aligned([u8; SWEEP]);
+
+/// No two bytes near each other are equal.
+fn pattern() -> Aligned {
+    let mut bytes = [0; SWEEP];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = (index * 7 % 251) as u8;
+    }
+    Aligned(bytes)
+}
+
+/// Every length, over distances on both sides of what the copy moves at once.
+fn sweep_copies() {
+    const DISTANCES: [isize; 19] =
+        [-300, -128, -127, -65, -64, -32, -16, -8, -3, -1, 0, 1, 8, 15, 16, 63, 64, 128, 305];
+    const MIDDLE: usize = 312;
+    let whole = pattern();
+    for length in 0..=LONGEST {
+        for alignment in ALIGNMENTS {
+            for distance in DISTANCES {
+                let mut bytes = Aligned(whole.0);
+                // What is copied lies in the middle, or at the end where the copy goes upwards.
+                let from = (if distance > 0 { 0 } else { MIDDLE }) + alignment;
+                let to = from.wrapping_add_signed(distance);
+                let start = bytes.0.as_mut_ptr();
+                unsafe { (bs().copy_mem)(start.wrapping_add(to).cast(), start.wrapping_add(from).cast(), length) };
+                let right = (0..SWEEP).all(|index| {
+                    let copied = (to..to + length).contains(&index);
+                    bytes.0[index] == whole.0[if copied { index - to + from } else { index }]
+                });
+                if !right {
+                    return failed("CopyMem: every length", format_args!("{length} bytes at {from} by {distance}"));
+                }
+            }
+        }
+    }
+    check("CopyMem: every length", true);
+}
+
+fn sweep_sets() {
+    let whole = pattern();
+    for length in 0..=LONGEST {
+        for alignment in ALIGNMENTS {
+            let mut bytes = Aligned(whole.0);
+            unsafe { (bs().set_mem)(bytes.0.as_mut_ptr().wrapping_add(alignment).cast(), length, 0xfe) };
+            let set = alignment..alignment + length;
+            let right =
+                (0..SWEEP).all(|index| bytes.0[index] == if set.contains(&index) { 0xfe } else { whole.0[index] });
+            if !right {
+                return failed("SetMem: every length", format_args!("{length} bytes at {alignment}"));
+            }
+        }
+    }
+    check("SetMem: every length", true);
+}
+
 fn copies() {
     let mut bytes = [0u8; 64];
     for (index, byte) in bytes.iter_mut().enumerate() {
@@ -131,5 +193,7 @@ fn copies() {
     unsafe { (bs().copy_mem)(start.cast(), start.wrapping_add(5).cast(), 40) };
     check("CopyMem: overlapping downwards", (0..40).all(|index| bytes[index] == index as u8));
     unsafe { (bs().set_mem)(bytes.as_mut_ptr().wrapping_add(3).cast(), 7, 0xa5) };
+    sweep_copies();
+    sweep_sets();
     check("SetMem", bytes[2] == 2 && bytes[3..10].iter().all(|&byte| byte == 0xa5) && bytes[10] == 10);
 }

@@ -7,7 +7,7 @@ use r_efi::efi::{self, Guid, Status, Time};
 
 use crate::env::rt;
 use crate::exit::VENDOR;
-use crate::report::{check, equal, one_of, status};
+use crate::report::{check, equal, failed, one_of, status};
 
 pub const BS: u32 = efi::VARIABLE_BOOTSERVICE_ACCESS;
 pub const RT: u32 = efi::VARIABLE_RUNTIME_ACCESS;
@@ -61,7 +61,38 @@ pub fn listed(text: &str) -> Result<usize, Status> {
     Err(Status::TIMEOUT)
 }
 
+/// Names of every length are told from those that differ in one place.
+fn names_of_every_length() {
+    const LONGEST: usize = 160;
+    let mut vendor = VENDOR;
+    let (mut value, mut size) = (1u8, 1);
+    for length in 1..=LONGEST {
+        let mut name = [0u16; LONGEST + 1];
+        name[..length].fill(u16::from(b'n'));
+        let data: *mut c_void = (&raw mut value).cast();
+        let mut is = unsafe { (rt().set_variable)(name.as_mut_ptr(), &mut vendor, BS, 1, data) };
+        let mut found = |name: &mut [u16]| unsafe {
+            (rt().get_variable)(name.as_mut_ptr(), &mut vendor, ptr::null_mut(), &mut size, data)
+        };
+        for place in 0..length {
+            for bit in [1, 1 << 8] {
+                name[place] ^= bit;
+                if found(&mut name) != Status::NOT_FOUND {
+                    is = Status::ABORTED;
+                }
+                name[place] ^= bit;
+            }
+        }
+        if is != Status::SUCCESS || found(&mut name) != Status::SUCCESS {
+            return failed("GetVariable: names of every length", format_args!("{length} units: {is:?}"));
+        }
+        unsafe { (rt().set_variable)(name.as_mut_ptr(), &mut vendor, BS, 0, data) }.as_usize();
+    }
+    check("GetVariable: names of every length", true);
+}
+
 pub fn run() {
+    names_of_every_length();
     status("SetVariable: volatile", set("Volatile", BS, b"one"), Status::SUCCESS);
     check("GetVariable: volatile", is("Volatile", BS, b"one"));
     status("SetVariable: replace", set("Volatile", BS, b"longer than before"), Status::SUCCESS);
