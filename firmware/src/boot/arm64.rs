@@ -14,7 +14,7 @@ use super::{Error, Item};
 use crate::arch::{self, cache};
 use crate::devices::fw_cfg::FwCfg;
 use crate::efi::image::Buffer;
-use crate::{memory, realm};
+use crate::{log, memory, realm};
 
 /// What the base of a kernel is aligned to.
 const BASE_ALIGNMENT: u64 = 2 << 20;
@@ -43,9 +43,10 @@ pub fn boot(
 ) -> Result<Infallible, Error> {
     let kernel = place(header, file, length, tree)?;
     let initrd = initrd(fw_cfg, initrd_size, &range(&kernel))?;
+    let initrd_range = initrd.as_ref().map(range);
     let arguments = (!command_line.is_empty()).then_some(command_line);
     let seeds = if realm::is_realm() { Seeds::Remove } else { Seeds::Keep };
-    let tree = with_boot_arguments(tree, arguments, initrd.as_ref().map(range), seeds)?;
+    let tree = with_boot_arguments(tree, arguments, initrd_range.clone(), seeds)?;
     let tree_size = tree.len() as u64;
     if tree_size > TREE_LIMIT {
         return Err(Error::TooLarge(Item::DeviceTree, tree_size));
@@ -54,6 +55,7 @@ pub fn boot(
         .map_err(|_| Error::TooLarge(Item::DeviceTree, tree_size))?;
     table.bytes_mut().copy_from_slice(&tree);
 
+    log::debug!("kernel: {:x?}, initrd: {initrd_range:x?}", range(&kernel));
     // The kernel begins with its caches off, and reads what is in memory.
     cache::clean_invalidate(range(&kernel));
     cache::clean_invalidate(range(&table));

@@ -3,6 +3,7 @@
 mod console;
 mod efi;
 mod faults;
+mod host;
 mod kernels;
 mod lifecycle;
 mod memory;
