@@ -1,7 +1,7 @@
 //! realmfw: UEFI guest firmware for Arm CCA realms and plain virtual machines.
 //!
 //! The boot reads top to bottom in [`boot`]. Modules import downwards only:
-//! `boot` -> `efi` -> `devices` -> `memory` -> `arch`.
+//! `boot` -> `efi` -> `measurement`, `devices` -> `memory` -> `realm` -> `arch`.
 #![no_std]
 #![no_main]
 
@@ -13,6 +13,7 @@ mod devices;
 mod efi;
 mod fault;
 mod log;
+mod measurement;
 mod memory;
 mod realm;
 
@@ -20,6 +21,7 @@ use core::convert::Infallible;
 
 use boot_asm::StartInfo;
 use formats::machine::{Conduit, Machine};
+use measured::measure::Blob;
 use memory_functions as _;
 
 use crate::arch::psci;
@@ -58,7 +60,10 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
         realm::verify("firmware", &memory::image())?;
     }
 
+    measurement::start(&world)?;
+
     let tree = device_tree::read(start.x0)?;
+    measurement::blob(Blob::DeviceTree, &tree)?;
     let mut machine = Machine::from_device_tree(&tree)?;
     if let World::Realm(_) = world {
         // Whatever the tree says: HVC is undefined in a realm (DEN0137, A4.5).
@@ -119,6 +124,7 @@ fn set_log_level(fw_cfg: &mut FwCfg) -> Result<(), Error> {
     let level = match name.get_mut(..file.size as usize) {
         Some(name) => {
             fw_cfg.read(file.key, name)?;
+            measurement::blob(Blob::FwCfg(LOG_LEVEL_FILE), name)?;
             core::str::from_utf8(name).ok().and_then(Level::from_name)
         }
         None => None,

@@ -5,16 +5,18 @@ use core::convert::Infallible;
 use core::ops::Range;
 
 use formats::arm64_image::Header;
-use formats::device_tree::{Seeds, with_boot_arguments};
+use formats::device_tree::{Seeds, with_boot_arguments, with_event_log};
 use formats::fw_cfg::key;
 use formats::machine::Machine;
+use measured::measure::{Action, Blob};
 use r_efi::efi;
 
 use super::{Error, Item};
 use crate::arch::{self, cache};
 use crate::devices::fw_cfg::FwCfg;
+use crate::efi::event_log;
 use crate::efi::image::Buffer;
-use crate::{log, memory, realm};
+use crate::{log, measurement, memory, realm};
 
 /// What the base of a kernel is aligned to.
 const BASE_ALIGNMENT: u64 = 2 << 20;
@@ -46,7 +48,10 @@ pub fn boot(
     let initrd_range = initrd.as_ref().map(range);
     let arguments = (!command_line.is_empty()).then_some(command_line);
     let seeds = if realm::is_realm() { Seeds::Remove } else { Seeds::Keep };
-    let tree = with_boot_arguments(tree, arguments, initrd_range.clone(), seeds)?;
+    let mut tree = with_boot_arguments(tree, arguments, initrd_range.clone(), seeds)?;
+    if realm::is_realm() {
+        tree = with_event_log(&tree, event_log::reserve().map_err(|status| Error::Service(Item::DeviceTree, status))?)?;
+    }
     let tree_size = tree.len() as u64;
     if tree_size > TREE_LIMIT {
         return Err(Error::TooLarge(Item::DeviceTree, tree_size));
@@ -62,6 +67,9 @@ pub fn boot(
     if let Some(initrd) = &initrd {
         cache::clean_invalidate(range(initrd));
     }
+    measurement::action(Action::ExitBootServices)?;
+    measurement::action(Action::ExitBootServicesSucceeded)?;
+    event_log::hand_over();
     memory::shared::close().map_err(memory::Error::from)?;
     // Both alignments are below the address space's end by far.
     let entry = kernel.address().saturating_add(header.text_offset);
@@ -75,6 +83,7 @@ fn range(buffer: &Buffer) -> Range<u64> {
 /// Reads the initrd now, as the kernel cannot ask for it, to where it can map it.
 fn initrd(fw_cfg: &mut FwCfg, size: u32, kernel: &Range<u64>) -> Result<Option<Buffer>, Error> {
     if size == 0 {
+        measurement::blob(Blob::Initrd, &[])?;
         return Ok(None);
     }
     let too_large = || Error::TooLarge(Item::Initrd, size.into());
@@ -86,6 +95,7 @@ fn initrd(fw_cfg: &mut FwCfg, size: u32, kernel: &Range<u64>) -> Result<Option<B
         return Err(too_large());
     }
     fw_cfg.read(key::INITRD_DATA, buffer.bytes_mut()).map_err(|error| Error::Fetch(Item::Initrd, error))?;
+    measurement::blob(Blob::Initrd, buffer.bytes())?;
     Ok(Some(buffer))
 }
 

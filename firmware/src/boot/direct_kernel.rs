@@ -2,7 +2,7 @@
 //! `-append` give them (QEMU, docs/specs/fw_cfg.rst).
 //!
 //! The kernel is read to where it runs. The initrd is read when the kernel asks for it, to where
-//! the kernel wants it. Each is the host's word: what is used has been copied to private memory
+//! the kernel wants it; in a realm it is read before, so that it is measured before anything runs. Each is the host's word: what is used has been copied to private memory
 //! first and is not read again.
 #![expect(unsafe_code, reason = "hands memory over to the kernel's image")]
 
@@ -13,9 +13,10 @@ use core::ffi::c_void;
 use core::ptr;
 
 use formats::device_path::{Builder, Guid, guid};
-use formats::device_tree::{Seeds, clean_chosen};
+use formats::device_tree::{Seeds, clean_chosen, with_event_log};
 use formats::fw_cfg::key;
 use formats::{arm64_image, char16, pe};
+use measured::measure::{Action, Blob};
 use r_efi::efi::{self, Handle, Status};
 use spin::Mutex;
 
@@ -23,8 +24,8 @@ use super::arm64;
 use super::{Error, Item};
 use crate::devices::fw_cfg::FwCfg;
 use crate::efi::image::{self, Buffer, LoadError};
-use crate::efi::{protocols, services};
-use crate::{log, realm};
+use crate::efi::{event_log, protocols, services};
+use crate::{log, measurement, realm};
 
 /// The longest command line that is accepted, in bytes with its NUL. What a kernel takes is less
 /// and its own to say (arm64 Linux: 2048); other EFI programs take more.
@@ -34,7 +35,14 @@ pub const COMMAND_LINE_LIMIT: usize = 64 * 1024;
 const KERNEL_MEDIA: Guid = guid(0x1428_f772, 0xb64a, 0x441e, [0xb8, 0xc3, 0x9e, 0xbd, 0xd7, 0xf8, 0x93, 0xc7]);
 
 /// Where the initrd comes from when the kernel asks for it.
-static SOURCE: Mutex<Option<FwCfg>> = Mutex::new(None);
+enum Initrd {
+    /// A plain VM: from the device, to where the kernel wants it.
+    Device(FwCfg),
+    /// A realm: from the copy that has been measured.
+    Measured(Buffer),
+}
+
+static INITRD: Mutex<Option<Initrd>> = Mutex::new(None);
 
 /// Boots the kernel that the VMM gives. Returns only when that fails.
 ///
@@ -49,6 +57,8 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
     let image = match pe::Image::parse(file) {
         Ok(image) => image,
         Err(pe::Error::NoDosSignature | pe::Error::NoPeSignature) => {
+            announce()?;
+            measurement::blob(Blob::Kernel, file)?;
             let header = arm64_image::Header::parse(file)?;
             return arm64::boot(&header, kernel, length, &mut fw_cfg, initrd_size, &command_line, tree);
         }
@@ -56,9 +66,8 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
     };
 
     install_device_tree(tree)?;
-    if initrd_size > 0 {
-        offer_initrd(fw_cfg, initrd_size)?;
-    }
+    offer_initrd(fw_cfg, initrd_size)?;
+    announce()?;
     let handle = load(&image, kernel, length).map_err(Error::Load)?;
     if !command_line.is_empty() {
         set_command_line(handle, &command_line)?;
@@ -66,6 +75,12 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
     services::signal_group(&efi::EVENT_GROUP_READY_TO_BOOT);
     let outcome = image::start(handle).map_err(|status| Error::Service(Item::Kernel, status))?;
     Err(Error::Returned(outcome.status))
+}
+
+/// Draws the line between the firmware and what it boots.
+fn announce() -> Result<(), Error> {
+    measurement::action(Action::CallingApplication)?;
+    Ok(measurement::separators()?)
 }
 
 fn load(image: &pe::Image, kernel: Buffer, length: usize) -> Result<Handle, LoadError> {
@@ -93,6 +108,7 @@ fn kernel(fw_cfg: &mut FwCfg) -> Result<(Buffer, usize), Error> {
     let setup_size = size(fw_cfg, Item::Kernel, key::SETUP_SIZE)? as usize;
     let data_size = size(fw_cfg, Item::Kernel, key::KERNEL_SIZE)? as usize;
     if data_size == 0 {
+        measurement::blob(Blob::Kernel, &[])?;
         return Err(Error::NoKernel);
     }
     // Two lengths of 32 bits: the sum fits 64.
@@ -137,6 +153,7 @@ fn command_line(fw_cfg: &mut FwCfg) -> Result<String, Error> {
         let fetch = |error| Error::Fetch(Item::CommandLine, error);
         fw_cfg.read(key::CMDLINE_DATA, &mut bytes).map_err(fetch)?;
     }
+    measurement::blob(Blob::CommandLine, &bytes)?;
     if bytes.last() == Some(&0) {
         bytes.pop();
     }
@@ -161,26 +178,50 @@ fn set_command_line(handle: Handle, command_line: &str) -> Result<(), Error> {
     }
 }
 
-/// Offers the initrd to whoever asks. It is fetched only then.
-fn offer_initrd(fw_cfg: FwCfg, size: u32) -> Result<(), Error> {
+/// Offers the initrd to whoever asks.
+fn offer_initrd(mut fw_cfg: FwCfg, size: u32) -> Result<(), Error> {
+    if size == 0 {
+        return Ok(measurement::blob(Blob::Initrd, &[])?);
+    }
     // A size that no memory can hold is told now, by name, and not by a kernel's panic later.
-    drop(Buffer::allocate(efi::LOADER_DATA, size.into(), 1).map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?);
-    *SOURCE.lock() = Some(fw_cfg);
-    protocols::install_initrd(size as usize, |buffer| {
-        let mut source = SOURCE.lock();
-        let fw_cfg = source.as_mut().ok_or(Status::NOT_FOUND)?;
-        fw_cfg.read(key::INITRD_DATA, buffer).map_err(|error| {
+    let mut buffer = Buffer::allocate(efi::BOOT_SERVICES_DATA, size.into(), 1)
+        .map_err(|_| Error::TooLarge(Item::Initrd, size.into()))?;
+    let source = if realm::is_realm() {
+        fw_cfg.read(key::INITRD_DATA, buffer.bytes_mut()).map_err(|error| Error::Fetch(Item::Initrd, error))?;
+        measurement::blob(Blob::Initrd, buffer.bytes())?;
+        Initrd::Measured(buffer)
+    } else {
+        drop(buffer);
+        Initrd::Device(fw_cfg)
+    };
+    *INITRD.lock() = Some(source);
+    protocols::install_initrd(size as usize, read_initrd).map_err(|status| Error::Service(Item::Initrd, status))
+}
+
+fn read_initrd(buffer: &mut [u8]) -> Result<(), Status> {
+    match INITRD.lock().as_mut().ok_or(Status::NOT_FOUND)? {
+        Initrd::Device(fw_cfg) => fw_cfg.read(key::INITRD_DATA, buffer).map_err(|error| {
             log::error!("initrd: fw_cfg: {error}");
             Status::DEVICE_ERROR
-        })
-    })
-    .map_err(|status| Error::Service(Item::Initrd, status))
+        }),
+        Initrd::Measured(copy) => {
+            buffer.copy_from_slice(copy.bytes().get(..buffer.len()).ok_or(Status::DEVICE_ERROR)?);
+            Ok(())
+        }
+    }
 }
 
 /// Hands the device tree on as a configuration table (EFI_DTB_TABLE_GUID; UEFI 2.10, 4.6.1),
 /// without what would speak to a kernel past the firmware.
 fn install_device_tree(tree: &[u8]) -> Result<(), Error> {
     let failed = |status| Error::Service(Item::DeviceTree, status);
+    let with_log;
+    let tree = if realm::is_realm() {
+        with_log = with_event_log(tree, event_log::reserve().map_err(failed)?)?;
+        &with_log
+    } else {
+        tree
+    };
     let mut table = Buffer::allocate(efi::ACPI_RECLAIM_MEMORY, tree.len() as u64, 1)
         .map_err(|_| Error::TooLarge(Item::DeviceTree, tree.len() as u64))?;
     table.bytes_mut().copy_from_slice(tree);

@@ -41,6 +41,9 @@ pub enum Error {
     /// The realm cannot be used.
     #[error("realm: {0}")]
     Realm(#[from] crate::realm::Error),
+    /// Something cannot be measured.
+    #[error("{0}")]
+    Measurement(#[from] crate::measurement::Error),
     /// The device tree cannot be read.
     #[error("{0}")]
     DeviceTree(#[from] device_tree::Error),

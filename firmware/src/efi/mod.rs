@@ -1,6 +1,7 @@
 //! UEFI: the boot services, the protocols and the images behind one [`start`].
 
 pub mod boot_services;
+pub mod event_log;
 pub mod image;
 pub mod protocols;
 mod runtime;

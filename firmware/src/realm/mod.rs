@@ -237,3 +237,11 @@ pub fn device_offset(range: &Range<u64>) -> Result<u64, Error> {
         Err(_) => Ok(bit),
     }
 }
+
+/// Extends REM `index` (1 to 4).
+///
+/// # Errors
+/// The RMM's.
+pub fn extend(index: u64, digest: &[u8]) -> Result<(), rsi::Error> {
+    rsi().measurement_extend(index, digest)
+}

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::super::services::{self, Placement};
 use crate::arch::cache;
+use crate::measurement;
 use crate::memory::{self, Access, MapError};
 
 const PAGE_SIZE: u64 = 4096;
@@ -36,6 +37,9 @@ pub enum LoadError {
     /// A section cannot be given its permissions.
     #[error("the permissions of the image cannot be set: {0}")]
     Permissions(#[from] MapError),
+    /// It could not be measured.
+    #[error("{0}")]
+    Measurement(#[from] measurement::Error),
     /// A boot service that the loader needs failed: memory, handles, the file itself.
     #[error("{0}")]
     Service(Status),
@@ -63,7 +67,7 @@ impl LoadError {
             | Self::RuntimeDriver => Status::UNSUPPORTED,
             Self::File(_) | Self::NoEntryPoint | Self::NotFlat => Status::LOAD_ERROR,
             Self::Permissions(MapError::OutOfTables) => Status::OUT_OF_RESOURCES,
-            Self::Permissions(_) => Status::DEVICE_ERROR,
+            Self::Permissions(_) | Self::Measurement(_) => Status::DEVICE_ERROR,
             Self::Service(status) => status,
         }
     }

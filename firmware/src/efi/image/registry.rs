@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
+use formats::pe;
 use r_efi::efi::{self, Guid, Handle, Status};
 use r_efi::protocols::{device_path, loaded_image, loaded_image_device_path};
 use spin::Mutex;
@@ -13,7 +14,7 @@ use super::super::services;
 use super::load::{Buffer, Kind, LoadError, Mapped};
 use super::path::OwnedPath;
 use super::switch;
-use crate::log;
+use crate::{log, measurement};
 
 /// Where an image is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +157,7 @@ pub fn firmware() -> Handle {
 /// # Errors
 /// Why the file is no image that can be loaded.
 pub fn load_from_buffer(parent: Handle, path: Option<&[u8]>, file: &[u8]) -> Result<Handle, LoadError> {
+    measure(path, file)?;
     register(parent, path, Mapped::copy(file)?)
 }
 
@@ -164,7 +166,14 @@ pub fn load_from_buffer(parent: Handle, path: Option<&[u8]>, file: &[u8]) -> Res
 /// # Errors
 /// Why the file is no image that can be loaded, or not in place.
 pub fn load_in_place(parent: Handle, path: Option<&[u8]>, file: Buffer, length: usize) -> Result<Handle, LoadError> {
+    measure(path, file.bytes().get(..length).ok_or(LoadError::NotFlat)?)?;
     register(parent, path, Mapped::in_place(file, length)?)
+}
+
+/// Measures the file before anything of it can run.
+fn measure(path: Option<&[u8]>, file: &[u8]) -> Result<(), LoadError> {
+    let image = pe::Image::parse(file)?;
+    Ok(measurement::image(&image, file, path.unwrap_or_default())?)
 }
 
 fn register(parent: Handle, path: Option<&[u8]>, mapped: Mapped) -> Result<Handle, LoadError> {

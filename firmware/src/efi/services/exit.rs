@@ -3,6 +3,7 @@
 
 use core::ptr::NonNull;
 
+use measured::measure::Action;
 use r_efi::efi::{self, Handle, Status};
 use runtime_abi::{AddressChange, Tables};
 use uefi_core::events::EventTable;
@@ -11,7 +12,7 @@ use super::events;
 use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
 use crate::arch::psci;
-use crate::{log, memory};
+use crate::{log, measurement, memory};
 
 /// Ends boot services.
 ///
@@ -36,6 +37,7 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
         }
         Ok(())
     })?;
+    measure(Action::ExitBootServices);
     events::signal_group(&efi::EVENT_GROUP_EXIT_BOOT_SERVICES);
     let enter_runtime = with_core(|core| {
         core.watchdog.disarm();
@@ -44,6 +46,8 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
         core.enter_runtime
     });
     enter_runtime();
+    measure(Action::ExitBootServicesSucceeded);
+    super::super::event_log::hand_over();
     if let Err(error) = memory::shared::close() {
         // The map that the caller has says that this memory is its own, so there is no going on without it.
         log::error!("ExitBootServices: {error}");
@@ -68,4 +72,12 @@ fn hand_over_address_change(tables: NonNull<Tables>, events: &EventTable<Notify>
         count += 1;
     }
     tables.address_change_count = count;
+}
+
+/// What is not in the registers must not happen, and what calls has no way back.
+fn measure(action: Action) {
+    if let Err(error) = measurement::action(action) {
+        log::error!("ExitBootServices: {error}");
+        psci::system_off();
+    }
 }

@@ -2,5 +2,6 @@
 
 mod conformance;
 mod ends;
+mod firmware;
 mod linux;
 mod misbehaviour;

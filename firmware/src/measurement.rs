@@ -1,0 +1,121 @@
+//! Measurement: what the host supplies goes into the realm's registers, and into the log, before it is used.
+//!
+//! In a plain VM there are no registers, and every function here does nothing.
+
+use alloc::vec::Vec;
+
+use formats::pe;
+use measured::event_log::EventType;
+use measured::measure::{Action, Blob, Error as MeasureError, ImageLoad, Measurer, Registers, Rem};
+use measured::{Algorithm, CpuHash, authenticode};
+use rsi::HashAlgorithm;
+use spin::Mutex;
+use thiserror::Error;
+
+use crate::realm::{self, World};
+
+/// Bytes of the log: several hundred events.
+pub const LOG_SIZE: usize = 64 * 1024;
+
+/// Why something could not be measured. There is no going on without.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Error {
+    /// The register was not extended, or the log is full.
+    #[error("measurement: {0}")]
+    Measure(#[from] MeasureError<rsi::Error>),
+    /// The image has no Authenticode digest.
+    #[error("measurement: {0}")]
+    Image(#[from] pe::Error),
+    /// No memory for the log.
+    #[error("measurement: no memory for the event log")]
+    NoMemory,
+}
+
+/// The realm's registers.
+struct Rems;
+
+impl Registers for Rems {
+    type Error = rsi::Error;
+
+    fn extend(&mut self, register: Rem, digest: &[u8]) -> Result<(), rsi::Error> {
+        realm::extend(register.mr_index().into(), digest)
+    }
+}
+
+static MEASURER: Mutex<Option<Measurer<'static, Rems>>> = Mutex::new(None);
+
+/// Begins the log of a realm.
+///
+/// # Errors
+/// [`Error::NoMemory`].
+pub fn start(world: &World) -> Result<(), Error> {
+    let World::Realm(realm) = world else { return Ok(()) };
+    let algorithm = match realm.hash {
+        HashAlgorithm::Sha256 => Algorithm::Sha256,
+        HashAlgorithm::Sha384 => Algorithm::Sha384,
+        HashAlgorithm::Sha512 => Algorithm::Sha512,
+    };
+    let mut area = Vec::new();
+    area.try_reserve_exact(LOG_SIZE).map_err(|_| Error::NoMemory)?;
+    area.resize(LOG_SIZE, 0);
+    let measurer = Measurer::new(Rems, area.leak(), algorithm, CpuHash::detect()).map_err(|_| Error::NoMemory)?;
+    *MEASURER.lock() = Some(measurer);
+    Ok(())
+}
+
+/// Does `work` with the measurer of a realm.
+fn with(work: impl FnOnce(&mut Measurer<'static, Rems>) -> Result<(), Error>) -> Result<(), Error> {
+    MEASURER.lock().as_mut().map_or(Ok(()), work)
+}
+
+/// Measures the private copy of a blob. An empty one leaves its absence behind.
+///
+/// # Errors
+/// [`Error::Measure`].
+pub fn blob(blob: Blob<'_>, bytes: &[u8]) -> Result<(), Error> {
+    with(|measurer| Ok(measurer.measure_blob(blob, bytes)?))
+}
+
+/// Measures an image that is about to be loaded by its Authenticode digest. `file` is what `image` was parsed from.
+///
+/// # Errors
+/// [`Error::Measure`], [`Error::Image`].
+pub fn image(image: &pe::Image, file: &[u8], device_path: &[u8]) -> Result<(), Error> {
+    with(|measurer| {
+        let digest = authenticode::digest(image, file, measurer.algorithm(), CpuHash::detect())?;
+        let event_type = match image.subsystem() {
+            pe::Subsystem::Application => EventType::EFI_BOOT_SERVICES_APPLICATION,
+            pe::Subsystem::BootServiceDriver => EventType::EFI_BOOT_SERVICES_DRIVER,
+            pe::Subsystem::RuntimeDriver => EventType::EFI_RUNTIME_SERVICES_DRIVER,
+        };
+        let load = ImageLoad { event_type, len: file.len() as u64, link_time_address: image.image_base(), device_path };
+        Ok(measurer.measure_image(&load, &digest)?)
+    })
+}
+
+/// Measures what the firmware does next.
+///
+/// # Errors
+/// [`Error::Measure`].
+pub fn action(action: Action) -> Result<(), Error> {
+    with(|measurer| Ok(measurer.measure_action(action)?))
+}
+
+/// Draws the line before the first boot attempt.
+///
+/// # Errors
+/// [`Error::Measure`].
+pub fn separators() -> Result<(), Error> {
+    with(|measurer| Ok(measurer.measure_separators()?))
+}
+
+/// Copies the log to where the operating system finds it; what is left of `to` is cleared.
+pub fn copy_log(to: &mut [u8]) {
+    let guard = MEASURER.lock();
+    let log = guard.as_ref().map_or(&[][..], |measurer| measurer.log().as_bytes());
+    // A log that does not fit is no shorter log.
+    let log = if log.len() <= to.len() { log } else { &[] };
+    let (head, tail) = to.split_at_mut_checked(log.len()).unwrap_or_default();
+    head.copy_from_slice(log);
+    tail.fill(0);
+}

@@ -1,0 +1,115 @@
+//! Debian's kernel in a realm, through the firmware: what the host supplied is in the registers.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use measured::expected::{DirectBoot, direct_boot};
+use measured::{Algorithm, CpuHash};
+use model_rmm::verify::{RealmClaims, verify};
+use realm_vm::{Ended, KERNEL, Realm, check_words, end, initrd, unhex};
+use vm::{Verdict, workspace};
+
+const LIMIT: Duration = Duration::from_secs(200);
+
+/// Boots, and returns what the token says; every check in the guest has to hold.
+fn boots(realm: &Realm) -> Result<RealmClaims> {
+    let ended = realm.run(LIMIT)?;
+    claims(&ended).with_context(|| ended.report())
+}
+
+fn claims(ended: &Ended) -> Result<RealmClaims> {
+    ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
+    let verdict = Verdict::parse(&ended.finished.console)?;
+    ensure!(verdict.all_passed(), "failed: {}", verdict.failed.join("\nfailed: "));
+    let token = verdict.notes.iter().find(|(name, _)| name == "token").context("no token")?;
+    Ok(verify(&unhex(&token.1).context("token")?)?)
+}
+
+fn realm(command_line: &str) -> Realm {
+    Realm::firmware(workspace::image()).kernel(KERNEL.image()).initrd(initrd()).append(command_line)
+}
+
+/// REM[1] and REM[2] as the files alone give them. REM[0] is the device tree's, which only the realm sees.
+fn expected(algorithm: Algorithm, command_line: &str) -> Result<[Vec<u8>; 2]> {
+    let (kernel, initrd) = (fs::read(KERNEL.image())?, fs::read(initrd())?);
+    // QEMU gives the command line with its NUL.
+    let command_line = [command_line.as_bytes(), &[0]].concat();
+    let boot = DirectBoot { kernel: &kernel, initrd: &initrd, command_line: &command_line, ..DirectBoot::default() };
+    let [_, rem1, rem2, _] = direct_boot(algorithm, CpuHash::detect(), &boot)?.registers;
+    Ok([rem1.as_bytes().to_vec(), rem2.as_bytes().to_vec()])
+}
+
+fn measures(algorithm: Algorithm, hash: &str, width: u32) -> Result<()> {
+    let command_line = check_words(1, &[]);
+    let realm = realm(&command_line).width(width).option(format!("hash={hash}"));
+    let claims = boots(&realm)?;
+    let [rem1, rem2] = expected(algorithm, &command_line)?;
+    let zero = vec![0; rem1.len()];
+    ensure!(claims.rems[0] != zero, "REM[0] was not extended");
+    ensure!(claims.rems[1] == rem1, "REM[1] is {:x?}, the kernel gives {rem1:x?}", claims.rems[1]);
+    ensure!(claims.rems[2] == rem2, "REM[2] is {:x?}, command line and initrd give {rem2:x?}", claims.rems[2]);
+    ensure!(claims.rems[3] == zero, "REM[3] was extended");
+    Ok(())
+}
+
+#[test]
+fn measures_by_sha256() -> Result<()> {
+    measures(Algorithm::Sha256, "sha-256", 33)
+}
+
+#[test]
+fn measures_by_sha384() -> Result<()> {
+    measures(Algorithm::Sha384, "sha-384", 41)
+}
+
+#[test]
+fn measures_by_sha512() -> Result<()> {
+    measures(Algorithm::Sha512, "sha-512", 48)
+}
+
+/// With four CPUs. The command line is not changed here: QEMU puts it into the device tree as well.
+#[test]
+fn an_initrd_changes_its_register_alone() -> Result<()> {
+    let words = check_words(4, &[]);
+    let one = boots(&realm(&words).cpus(4))?;
+    let path = std::env::temp_dir().join(format!("realm-initrd-{}", std::process::id()));
+    // Zeros behind an archive are padding to Linux.
+    fs::write(&path, [fs::read(initrd())?, vec![0; 4]].concat())?;
+    let other = boots(&realm(&words).cpus(4).initrd(&path));
+    fs::remove_file(&path)?;
+    let other = other?;
+    ensure!(one.rems[2] != other.rems[2], "REM[2] does not know the initrd");
+    for index in [0, 1, 3] {
+        ensure!(one.rems[index] == other.rems[index], "REM[{index}] knows the initrd");
+    }
+    Ok(())
+}
+
+/// The firmware must stop with `message`.
+fn stops(realm: &Realm, message: &str) -> Result<()> {
+    let ended = realm.run(LIMIT)?;
+    let said = ended.finished.console.contains(message);
+    ensure!(said && ended.status() == Some(end::OFF), "{}the console has no {message:?}", ended.report());
+    Ok(())
+}
+
+#[test]
+fn stops_where_ripas_is_refused() -> Result<()> {
+    stops(&realm("").option("ripas=reject:1"), "RIPAS of RAM at 0x40000000")
+}
+
+#[test]
+fn stops_where_versions_do_not_meet() -> Result<()> {
+    stops(&realm("").option("rsi=2.0-2.1"), "this firmware has 1.0 and 1.1")
+}
+
+#[test]
+fn stops_where_the_tree_lies() -> Result<()> {
+    stops(&realm("").option("dtb=overlap"), "/memory")
+}
+
+#[test]
+fn refuses_an_odd_alignment() -> Result<()> {
+    stops(&realm("").option("align=0x1800"), "no multiple of 4 KiB")
+}
