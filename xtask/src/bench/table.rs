@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Loader, Results};
+use super::{Loader, Results, median};
 
 /// The text between these lines of the page is replaced.
 const BEGIN: &str = "<!-- bench: begin -->";
@@ -56,11 +56,11 @@ pub fn table(all: &[Results], versions: &Versions, runs: usize) -> String {
         let size = or_dash(one.image_size.map(|size| size.to_string()));
         let counts = one.counts.as_ref();
         let counts = or_dash(counts.map(|counts| millions(counts.total())));
-        let stub = or_dash(one.to_stub.map(seconds));
+        let stub = or_dash(median(&one.to_stub).map(seconds));
         let _ = writeln!(
             text,
             "| {name} | {size} | {counts} | {stub} | {} | {} KiB |",
-            seconds(one.to_first_line),
+            or_dash(median(&one.to_first_line).map(seconds)),
             one.mem_total_kib
         );
     }
@@ -95,7 +95,7 @@ fn ratio(all: &[Results]) -> Option<f64> {
 
 /// Seconds by which realmfw is later than QEMU's own loader.
 fn behind_qemu(all: &[Results]) -> Option<f64> {
-    let time = |loader| Some(find(all, loader)?.to_first_line.as_secs_f64());
+    let time = |loader| Some(median(&find(all, loader)?.to_first_line)?.as_secs_f64());
     Some(time(Loader::Realmfw)? - time(Loader::Qemu)?)
 }
 
