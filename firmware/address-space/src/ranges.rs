@@ -33,6 +33,7 @@ pub fn last_block(range: &Range<u64>, size: u64) -> Option<Range<u64>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a list of one range is what is meant")]
 mod tests {
     use super::*;
 
