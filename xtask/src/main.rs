@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod command;
+mod emulated;
 mod fetch;
 mod fuzz;
 mod image;

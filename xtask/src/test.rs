@@ -12,7 +12,7 @@ use vm::workspace;
 
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
-use crate::{check, command, image, initramfs, realm};
+use crate::{check, command, emulated, image, initramfs, realm};
 
 /// The pure crates, whose unit tests run under Miri.
 const PURE: [&str; 6] = ["address-space", "realmfw-runtime", "rsi", "runtime-abi", "terminal", "uefi-core"];
@@ -49,6 +49,8 @@ enum Step {
     Build,
     /// The image once more, in another folder: the same bytes
     Reproducible,
+    /// What only an arm64 program can test
+    Emulated,
     /// Every boot
     Qemu,
     /// Every realm, under the model RMM
@@ -112,6 +114,7 @@ fn take(step: Step, options: &Options) -> Result<Tally> {
         Step::Miri => miri(options.setup),
         Step::Build => one(image::build()),
         Step::Reproducible => one(reproducible()),
+        Step::Emulated => emulated_tests(options.setup),
         Step::Qemu => qemu(options),
         Step::Realm => realm_tests(options),
     }
@@ -166,6 +169,16 @@ fn miri(setup: Setup) -> Result<Tally> {
             cargo.args(["--package", name]);
         }
         let tally = tests(&mut cargo)?;
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+    }
+    Ok(total)
+}
+
+fn emulated_tests(setup: Setup) -> Result<Tally> {
+    let mut total = Tally::default();
+    for mut command in emulated::commands(setup)? {
+        let tally = tests(&mut command)?;
         total.passed += tally.passed;
         total.failed += tally.failed;
     }

@@ -28,6 +28,13 @@ pub const EMULATOR: [Tool; 2] = [
     Tool { program: "setpriv", package: "util-linux", purpose: "ends the emulator when its parent dies" },
 ];
 
+/// QEMU's user-mode emulation.
+pub const USER_MODE: &str = "qemu-aarch64-static";
+
+/// What it takes to run an arm64 program.
+pub const USER_EMULATOR: [Tool; 1] =
+    [Tool { program: USER_MODE, package: "qemu-user-static", purpose: "runs arm64 programs" }];
+
 /// Makes sure that the tools are there.
 pub fn ensure(tools: &[Tool], setup: Setup) -> Result<()> {
     let missing: Vec<_> = tools.iter().filter(|tool| command::find_program(tool.program).is_none()).collect();
