@@ -68,6 +68,10 @@ global_asm!(
     "    .endr",
     // Synchronous, from this level with its own stack pointer.
     "    .balign 128",
+    // Only an unknown reason (EC 0) is that of an undefined instruction.
+    "    mrs     x0, esr_el1",
+    "    lsr     x0, x0, #26",
+    "    cbnz    x0, early_stop",
     "    mrs     x0, elr_el1",
     "    add     x0, x0, #4",
     "    msr     elr_el1, x0",

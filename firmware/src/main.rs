@@ -73,6 +73,11 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
         psci::set_conduit(conduit);
     }
 
+    if let Some(port) = &machine.console {
+        console::start(port)?;
+    }
+    banner(&machine, &world);
+
     let layout = memory::divide(&machine, &world)?;
     memory::map_ram(&layout)?;
     if let (World::Realm(realm), Some(shared)) = (&world, &layout.shared) {
@@ -80,10 +85,6 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
         unsafe { memory::shared::open(shared.clone(), realm.alignment).map_err(memory::Error::from)? };
     }
 
-    if let Some(port) = &machine.console {
-        console::start(port)?;
-    }
-    banner(&machine, &world);
     let mut fw_cfg = machine.fw_cfg.as_ref().map(FwCfg::new).transpose()?;
     if let Some(fw_cfg) = &mut fw_cfg {
         set_log_level(fw_cfg)?;

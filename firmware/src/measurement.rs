@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use formats::pe;
-use measured::event_log::EventType;
+use measured::event_log::{EventType, FILL};
 use measured::measure::{Action, Blob, Error as MeasureError, ImageLoad, Measurer, Registers, Rem};
 use measured::{Algorithm, CpuHash, authenticode};
 use rsi::HashAlgorithm;
@@ -29,6 +29,9 @@ pub enum Error {
     /// No memory for the log.
     #[error("measurement: no memory for the event log")]
     NoMemory,
+    /// A realm measures from its first step on.
+    #[error("measurement: not started")]
+    NotStarted,
 }
 
 /// The realm's registers.
@@ -65,7 +68,11 @@ pub fn start(world: &World) -> Result<(), Error> {
 
 /// Does `work` with the measurer of a realm.
 fn with(work: impl FnOnce(&mut Measurer<'static, Rems>) -> Result<(), Error>) -> Result<(), Error> {
-    MEASURER.lock().as_mut().map_or(Ok(()), work)
+    match MEASURER.lock().as_mut() {
+        Some(measurer) => work(measurer),
+        None if realm::is_realm() => Err(Error::NotStarted),
+        None => Ok(()),
+    }
 }
 
 /// Measures the private copy of a blob. An empty one leaves its absence behind.
@@ -109,13 +116,16 @@ pub fn separators() -> Result<(), Error> {
     with(|measurer| Ok(measurer.measure_separators()?))
 }
 
-/// Copies the log to where the operating system finds it; what is left of `to` is cleared.
-pub fn copy_log(to: &mut [u8]) {
-    let guard = MEASURER.lock();
-    let log = guard.as_ref().map_or(&[][..], |measurer| measurer.log().as_bytes());
-    // A log that does not fit is no shorter log.
-    let log = if log.len() <= to.len() { log } else { &[] };
-    let (head, tail) = to.split_at_mut_checked(log.len()).unwrap_or_default();
-    head.copy_from_slice(log);
-    tail.fill(0);
+/// Copies the log to where the operating system finds it: `to` has [`LOG_SIZE`] bytes, all of which are written.
+///
+/// # Errors
+/// [`Error::NoMemory`] when there is less room.
+pub fn copy_log(to: &mut [u8]) -> Result<(), Error> {
+    with(|measurer| {
+        let log = measurer.log().as_bytes();
+        let (head, tail) = to.split_at_mut_checked(log.len()).ok_or(Error::NoMemory)?;
+        head.copy_from_slice(log);
+        tail.fill(FILL);
+        Ok(())
+    })
 }

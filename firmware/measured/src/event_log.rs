@@ -75,7 +75,7 @@ const SPEC_ID_LEN: u32 = 16 + 4 + 3 + 1 + 4 + 4 + 1;
 /// Length of the digest field of TCG_PCR_EVENT: SHA-1's.
 const SHA1_LEN: usize = 20;
 /// What fills the area behind the records.
-const FILL: u8 = 0xff;
+pub const FILL: u8 = 0xff;
 
 /// The log could not take an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -69,7 +69,7 @@ pub fn boot(
     }
     measurement::action(Action::ExitBootServices)?;
     measurement::action(Action::ExitBootServicesSucceeded)?;
-    event_log::hand_over();
+    event_log::hand_over()?;
     memory::shared::close().map_err(memory::Error::from)?;
     // Both alignments are below the address space's end by far.
     let entry = kernel.address().saturating_add(header.text_offset);

@@ -25,10 +25,13 @@ pub fn reserve() -> Result<Range<u64>, Status> {
 }
 
 /// Puts the log, which is complete now, to its place.
-pub fn hand_over() {
-    let Some(place) = PLACE.lock().take() else { return };
+///
+/// # Errors
+/// [`measurement::Error`].
+pub fn hand_over() -> Result<(), measurement::Error> {
+    let Some(place) = PLACE.lock().take() else { return Ok(()) };
     let start = ptr::with_exposed_provenance_mut::<u8>(place.start as usize);
     // SAFETY: the pages were allocated for this and never freed; they are mapped read-write, and nobody else has a
     // reference to them.
-    measurement::copy_log(unsafe { slice::from_raw_parts_mut(start, LOG_SIZE) });
+    measurement::copy_log(unsafe { slice::from_raw_parts_mut(start, LOG_SIZE) })
 }

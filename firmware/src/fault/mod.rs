@@ -12,6 +12,7 @@ use boot_asm::{ExceptionFrame, layout};
 use crate::arch::{self, psci};
 use crate::devices::console;
 use crate::log::raw;
+use crate::realm;
 use syndrome::Syndrome;
 
 /// Faults taken so far. A fault while one is being told of ends without words.
@@ -56,11 +57,14 @@ fn report(frame: &ExceptionFrame) {
         "  elr {:#018x}  spsr {:#010x}  esr {:#010x}  far {:#018x}\r\n",
         frame.elr, frame.spsr, frame.esr, frame.far
     ));
-    for (index, value) in frame.x.iter().enumerate() {
-        let end = if index % 4 == 3 { "\r\n" } else { "" };
-        raw(format_args!("  x{index:<2} {value:#018x}{end}"));
+    // In a realm the console is the host's, which can cause a fault when it likes: registers may hold secrets.
+    if !realm::is_realm() {
+        for (index, value) in frame.x.iter().enumerate() {
+            let end = if index % 4 == 3 { "\r\n" } else { "" };
+            raw(format_args!("  x{index:<2} {value:#018x}{end}"));
+        }
+        raw(format_args!("  sp  {:#018x}\r\n", frame.sp));
     }
-    raw(format_args!("  sp  {:#018x}\r\n", frame.sp));
     let [.., fp, lr] = frame.x;
     backtrace(frame.elr, fp, Some(lr));
 }

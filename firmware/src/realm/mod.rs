@@ -124,14 +124,11 @@ pub fn detect(start: &StartInfo) -> Result<World, Error> {
 
 /// The highest common revision.
 fn negotiate(rsi: &mut Rsi<SmcConduit>) -> Result<Version, Error> {
-    match rsi.version(Version::V1_0) {
-        Ok((_, higher)) if higher >= Version::V1_1 => Ok(Version::V1_1),
-        Ok(_) => Ok(Version::V1_0),
-        Err(_) => {
-            rsi.version(Version::V1_1)?;
-            Ok(Version::V1_1)
-        }
+    if rsi.version(Version::V1_1).is_ok() {
+        return Ok(Version::V1_1);
     }
+    rsi.version(Version::V1_0)?;
+    Ok(Version::V1_0)
 }
 
 fn config() -> Result<RealmConfig, Error> {
@@ -232,10 +229,13 @@ pub fn device_offset(range: &Range<u64>) -> Result<u64, Error> {
     if bit == UNKNOWN || range.end > bit {
         return Err(Error::NoAlias(range.start));
     }
-    match rsi().verify_range(range.start, range.end, Ripas::Dev) {
-        Ok(()) => Ok(0),
-        Err(_) => Ok(bit),
+    if rsi().verify_range(range.start, range.end, Ripas::Dev).is_ok() {
+        return Ok(0);
     }
+    // Memory, or a device of which only a part is vouched for, is not the host's to answer for.
+    let named = |error| Error::Ripas { what: "device registers", start: range.start, end: range.end, error };
+    rsi().verify_range(range.start, range.end, Ripas::Empty).map_err(named)?;
+    Ok(bit)
 }
 
 /// Extends REM `index` (1 to 4).

@@ -5,8 +5,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use r_efi::efi::{self, Event, Guid, Status, Tpl};
+use r_efi::protocols::simple_text_input::InputKey;
 
-use crate::env::bs;
+use crate::env::{self, bs};
 use crate::report::{check, equal, one_of, status};
 
 const GROUP: Guid = Guid::from_fields(0x7be8_8d24, 0x36a1, 0x45fb, 0xb0, 0x3a, &[0x7a, 0x61, 0x05, 0x95, 0x50, 0xc6]);
@@ -229,6 +230,14 @@ fn timers() {
     }
     let count = COUNT.load(Ordering::Relaxed);
     check("SetTimer: periodic notification", (2..=40).contains(&count));
+    COUNT.store(0, Ordering::Relaxed);
+    let input = unsafe { (*env::table()).con_in };
+    let start = counter();
+    while COUNT.load(Ordering::Relaxed) == 0 && counter() - start < frequency() {
+        let mut key = InputKey::default();
+        unsafe { ((*input).read_key_stroke)(input, &mut key) };
+    }
+    check("ReadKeyStroke: timers go on", COUNT.load(Ordering::Relaxed) > 0);
     close(notified);
     let count = COUNT.load(Ordering::Relaxed);
     stall(50_000);
@@ -252,9 +261,14 @@ fn counter() -> u64 {
     value
 }
 
+fn frequency() -> u64 {
+    let value: u64;
+    unsafe { core::arch::asm!("mrs {}, cntfrq_el0", out(reg) value, options(nomem, nostack)) };
+    value
+}
+
 fn time() {
-    let frequency: u64;
-    unsafe { core::arch::asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack)) };
+    let frequency = frequency();
     let start = counter();
     let is = unsafe { (bs().stall)(20_000) };
     let ticks = counter() - start;

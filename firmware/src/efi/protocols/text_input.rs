@@ -169,6 +169,8 @@ unsafe extern "efiapi" fn notify_due(_event: Event, _context: *mut c_void) {
 }
 
 fn next_key() -> Option<Key> {
+    // A program that waits for a key may ask again and again, and call nothing else in between.
+    services::events::poll();
     let mut input = INPUT.lock();
     input.poll();
     input.keys.pop_front()

@@ -1,6 +1,7 @@
 //! The end of boot services (UEFI 2.10, section 7.4.6).
 #![expect(unsafe_code, reason = "fills the list of notifications in the runtime data region")]
 
+use core::fmt::Display;
 use core::ptr::NonNull;
 
 use measured::measure::Action;
@@ -8,6 +9,7 @@ use r_efi::efi::{self, Handle, Status};
 use runtime_abi::{AddressChange, Tables};
 use uefi_core::events::EventTable;
 
+use super::super::event_log;
 use super::events;
 use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
@@ -47,12 +49,9 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     });
     enter_runtime();
     measure(Action::ExitBootServicesSucceeded);
-    super::super::event_log::hand_over();
-    if let Err(error) = memory::shared::close() {
-        // The map that the caller has says that this memory is its own, so there is no going on without it.
-        log::error!("ExitBootServices: {error}");
-        psci::system_off();
-    }
+    or_stop(event_log::hand_over());
+    // The map that the caller has says that this memory is its own, so there is no going on without it.
+    or_stop(memory::shared::close());
     super::super::boot_services::retire();
     Ok(())
 }
@@ -76,7 +75,11 @@ fn hand_over_address_change(tables: NonNull<Tables>, events: &EventTable<Notify>
 
 /// What is not in the registers must not happen, and what calls has no way back.
 fn measure(action: Action) {
-    if let Err(error) = measurement::action(action) {
+    or_stop(measurement::action(action));
+}
+
+fn or_stop(result: Result<(), impl Display>) {
+    if let Err(error) = result {
         log::error!("ExitBootServices: {error}");
         psci::system_off();
     }
