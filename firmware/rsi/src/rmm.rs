@@ -141,8 +141,8 @@ impl Realm {
             fid::HOST_CALL => self.host_call(x1, machine)?,
             _ => return Ok(false),
         };
-        for (register, value) in registers.iter_mut().zip(results.values()) {
-            *register = *value;
+        for (register, value) in registers.iter_mut().zip(results.0) {
+            *register = value;
         }
         Ok(true)
     }
@@ -322,29 +322,21 @@ impl Realm {
     }
 }
 
-/// Result registers: x0, and those after it that a command writes. As in the RMM of the field,
-/// x1 to x4 do not survive a call even where a command has no output there.
-struct Results {
-    values: [u64; 9],
-    len: usize,
-}
+/// Result registers x0 to x16: all that a command does not define as an output are zero
+/// (DEN0137 B1.2, RKBWJD).
+struct Results([u64; 17]);
 
 impl Results {
     fn with(status: Status, outputs: &[u64]) -> Self {
-        let mut values = [0; 9];
-        let all = core::iter::once(&(status as u64)).chain(outputs).copied().collect::<Vec<_>>();
-        for (value, from) in values.iter_mut().zip(&all) {
+        let mut values = [0; 17];
+        for (value, from) in values.iter_mut().zip(core::iter::once(&(status as u64)).chain(outputs)) {
             *value = *from;
         }
-        Self { values, len: all.len().clamp(5, 9) }
+        Self(values)
     }
 
     fn error(status: Status) -> Self {
         Self::with(status, &[])
-    }
-
-    fn values(&self) -> &[u64] {
-        self.values.get(..self.len).unwrap_or(&self.values)
     }
 }
 

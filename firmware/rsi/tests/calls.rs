@@ -4,7 +4,7 @@ use rsi::fake::{FakeRmm, UNDEFINED};
 use rsi::rmm::HostResponse;
 use rsi::{
     ChangeDestroyed, Error, GRANULE, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, Rsi, Version,
-    VersionError, rhi,
+    VersionError, fid, rhi,
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -24,6 +24,33 @@ fn version_follows_the_precedence_of_the_specification() {
     let incompatible = Err(VersionError::Incompatible { lower: Version::V1_1, higher: Version::V1_1 });
     assert_eq!(rsi.version(Version { major: 2, minor: 0 }), incompatible);
     assert_eq!(rsi.version(Version { major: 0, minor: 9 }), incompatible);
+}
+
+#[test]
+fn registers_that_are_no_output_are_zero() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    for (call, outputs) in [
+        (fid::VERSION, 2),
+        (fid::FEATURES, 1),
+        (fid::MEASUREMENT_READ, 8),
+        (fid::MEASUREMENT_EXTEND, 0),
+        (fid::ATTESTATION_TOKEN_INIT, 1),
+        (fid::ATTESTATION_TOKEN_CONTINUE, 1),
+        (fid::REALM_CONFIG, 0),
+        (fid::IPA_STATE_SET, 2),
+        (fid::IPA_STATE_GET, 2),
+        (fid::HOST_CALL, 0),
+    ] {
+        // Once with arguments that some calls take, once with those that most refuse.
+        for x1 in [RAM, 1] {
+            let mut registers = [u64::MAX; 31];
+            registers[..4].copy_from_slice(&[call, x1, RAM + GRANULE, 0]);
+            let FakeRmm { realm, rec, host } = rsi.conduit();
+            assert_eq!(realm.handle(rec, &mut registers, host), Ok(true));
+            assert_eq!(registers[1 + outputs..17], [0; 16][outputs..], "{call:#x}({x1:#x})");
+            assert_eq!(registers[17..], [u64::MAX; 14]);
+        }
+    }
 }
 
 #[test]
