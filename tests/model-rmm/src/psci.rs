@@ -2,18 +2,15 @@
 
 use alloc::vec::Vec;
 
-/// Function identifiers and results.
+/// Function identifiers: those of DEN0137 B6.3, in the one calling convention that each has there.
 pub mod fid {
     #![expect(missing_docs, reason = "the names are the specification's")]
     pub const SMCCC_VERSION: u32 = 0x8000_0000;
     pub const VERSION: u32 = 0x8400_0000;
-    pub const CPU_SUSPEND32: u32 = 0x8400_0001;
-    pub const CPU_SUSPEND64: u32 = 0xC400_0001;
+    pub const CPU_SUSPEND: u32 = 0xC400_0001;
     pub const CPU_OFF: u32 = 0x8400_0002;
-    pub const CPU_ON32: u32 = 0x8400_0003;
-    pub const CPU_ON64: u32 = 0xC400_0003;
-    pub const AFFINITY_INFO32: u32 = 0x8400_0004;
-    pub const AFFINITY_INFO64: u32 = 0xC400_0004;
+    pub const CPU_ON: u32 = 0xC400_0003;
+    pub const AFFINITY_INFO: u32 = 0xC400_0004;
     pub const SYSTEM_OFF: u32 = 0x8400_0008;
     pub const SYSTEM_RESET: u32 = 0x8400_0009;
     pub const FEATURES: u32 = 0x8400_000A;
@@ -30,15 +27,24 @@ pub fn name(call: u64) -> Option<&'static str> {
     Some(match call as u32 {
         fid::SMCCC_VERSION => "SMCCC_VERSION",
         fid::VERSION => "PSCI_VERSION",
-        fid::CPU_SUSPEND32 | fid::CPU_SUSPEND64 => "PSCI_CPU_SUSPEND",
+        fid::CPU_SUSPEND => "PSCI_CPU_SUSPEND",
         fid::CPU_OFF => "PSCI_CPU_OFF",
-        fid::CPU_ON32 | fid::CPU_ON64 => "PSCI_CPU_ON",
-        fid::AFFINITY_INFO32 | fid::AFFINITY_INFO64 => "PSCI_AFFINITY_INFO",
+        fid::CPU_ON => "PSCI_CPU_ON",
+        fid::AFFINITY_INFO => "PSCI_AFFINITY_INFO",
         fid::SYSTEM_OFF => "PSCI_SYSTEM_OFF",
         fid::SYSTEM_RESET => "PSCI_SYSTEM_RESET",
         fid::FEATURES => "PSCI_FEATURES",
         _ => return None,
     })
+}
+
+/// How many registers from x1 on come back as zero from a call: those of PSCI outputs after a REC
+/// exit (DEN0137 A4.2.2, RNMSFT), otherwise those that every SMC may change (DEN0028 2.7).
+pub fn cleared(call: u64) -> usize {
+    match call as u32 {
+        fid::CPU_SUSPEND | fid::CPU_ON | fid::AFFINITY_INFO => 6,
+        _ => 3,
+    }
 }
 
 /// What a call asks of the machine.
@@ -106,15 +112,15 @@ impl Recs {
         Some(match call {
             fid::SMCCC_VERSION => Outcome::Return(0x1_0002),
             fid::VERSION => Outcome::Return(0x1_0001),
-            fid::CPU_SUSPEND32 | fid::CPU_SUSPEND64 => Outcome::Suspend,
+            fid::CPU_SUSPEND => Outcome::Suspend,
             fid::CPU_OFF => {
                 if let Some(on) = self.on.get_mut(caller) {
                     *on = false;
                 }
                 Outcome::Off
             }
-            fid::CPU_ON32 | fid::CPU_ON64 => self.cpu_on(x1, x2, x3, is_protected),
-            fid::AFFINITY_INFO32 | fid::AFFINITY_INFO64 => match self.index(x1) {
+            fid::CPU_ON => self.cpu_on(x1, x2, x3, is_protected),
+            fid::AFFINITY_INFO => match self.index(x1) {
                 Some(index) if x2 == 0 => Outcome::Return(if self.on.get(index) == Some(&true) { 0 } else { 1 }),
                 _ => Outcome::Return(INVALID_PARAMETERS),
             },
@@ -154,13 +160,13 @@ mod tests {
     #[test]
     fn starts_each_rec_once() {
         let mut recs = Recs::new(2);
-        let on = u64::from(fid::CPU_ON64);
+        let on = u64::from(fid::CPU_ON);
         let entry = 0x4000_0000;
         assert_eq!(call(&mut recs, [on, 2, entry, 7]), Some(Outcome::Return(-2)));
         assert_eq!(call(&mut recs, [on, 16, entry, 7]), Some(Outcome::Return(-2)));
         assert_eq!(call(&mut recs, [on, 1, 1 << 32, 7]), Some(Outcome::Return(-9)));
         assert_eq!(call(&mut recs, [on, 0, entry, 7]), Some(Outcome::Return(-4)));
-        let info = [u64::from(fid::AFFINITY_INFO64), 1, 0, 0];
+        let info = [u64::from(fid::AFFINITY_INFO), 1, 0, 0];
         assert_eq!(call(&mut recs, info), Some(Outcome::Return(1)));
         let started = Outcome::Start { rec: 1, entry, context: 7 };
         assert_eq!(call(&mut recs, [on, 1, entry, 7]), Some(started));
@@ -173,15 +179,25 @@ mod tests {
     }
 
     #[test]
+    fn argument_registers_do_not_survive() {
+        assert_eq!(cleared(fid::CPU_ON.into()), 6);
+        assert_eq!(cleared(fid::AFFINITY_INFO.into()), 6);
+        assert_eq!(cleared(fid::VERSION.into()), 3);
+        assert_eq!(cleared(0x8400_0050), 3);
+    }
+
+    #[test]
     fn offers_what_an_rmm_offers() {
         let mut recs = Recs::new(1);
         let features = u64::from(fid::FEATURES);
-        for known in [fid::CPU_ON64, fid::SYSTEM_RESET, fid::SMCCC_VERSION] {
+        for known in [fid::CPU_ON, fid::SYSTEM_RESET, fid::SMCCC_VERSION] {
             let answer = call(&mut recs, [features, u64::from(known), 0, 0]);
             assert_eq!(answer, Some(Outcome::Return(0)));
         }
-        // SYSTEM_RESET2, MEM_PROTECT, SMCCC_ARCH_FEATURES, TRNG_VERSION.
-        for unknown in [0xC400_0012_u64, 0x8400_0013, 0x8000_0001, 0x8400_0050] {
+        // SYSTEM_RESET2, MEM_PROTECT, SMCCC_ARCH_FEATURES, TRNG_VERSION; the SMC32 forms of CPU_SUSPEND,
+        // CPU_ON and AFFINITY_INFO.
+        let smc32 = [0x8400_0001, 0x8400_0003, 0x8400_0004];
+        for unknown in [0xC400_0012_u64, 0x8400_0013, 0x8000_0001, 0x8400_0050].into_iter().chain(smc32) {
             let answer = call(&mut recs, [features, unknown, 0, 0]);
             assert_eq!(answer, Some(Outcome::Return(-1)));
             assert_eq!(call(&mut recs, [unknown, 0, 0, 0]), None);

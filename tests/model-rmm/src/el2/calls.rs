@@ -46,8 +46,9 @@ fn dispatch(state: &mut State, frame: &mut Frame, cpu: usize) -> After {
         log!("call: cpu{cpu} {name} {x0:#x}({x1:#x}, {x2:#x}, {x3:#x}) = {outcome:x?}");
     }
     let mut result = |value: i64| {
-        if let Some(x0) = frame.x.first_mut() {
-            *x0 = value as u64;
+        let values = core::iter::once(value as u64).chain(core::iter::repeat(0));
+        for (register, value) in frame.x.iter_mut().zip(values).take(1 + psci::cleared(call)) {
+            *register = value;
         }
     };
     match outcome {

@@ -32,6 +32,9 @@ impl Checks {
         self.result("PSCI_CPU_ON of this CPU", &[CPU_ON, me, entry, 0], ALREADY_ON);
         let nobody = [CPU_ON, 0xff_0000, entry, 0];
         self.result("PSCI_CPU_ON of no CPU", &nobody, INVALID_PARAMETERS);
+        let [_, x1, x2, x3, ..] = self.raw(&[CPU_ON, 0xff_0000, entry, 1]);
+        let zero = [x1, x2, x3] == [0; 3];
+        self.check("PSCI arguments do not survive the call", zero, format_args!("{x1:#x} {x2:#x} {x3:#x}"));
         self.result("PSCI_CPU_ON at an unprotected address", &[CPU_ON, me, unprotected, 0], INVALID_ADDRESS);
         self.result("PSCI_AFFINITY_INFO of this CPU", &[AFFINITY_INFO, me, 0], 0);
         let level = [AFFINITY_INFO, me, 1];
