@@ -98,9 +98,11 @@ impl Host {
         self.stage2.unmap(base | bit, top | bit, |_, page| phys::fill_page(page, UNDEFINED));
     }
 
-    /// Takes a private page away (RMI_DATA_DESTROY).
+    /// Takes a page away, private (RMI_DATA_DESTROY) or shared (RMI_RTT_UNMAP_UNPROTECTED): its
+    /// alias is there only while it is EMPTY.
     pub fn destroy(&mut self, ipa: u64) {
         self.unmap_private(ipa, ipa + GRANULE);
+        self.unmap_shared(ipa, ipa + GRANULE);
     }
 }
 
