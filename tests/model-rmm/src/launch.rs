@@ -36,6 +36,16 @@ const MIB: u64 = 1 << 20;
 /// Bytes kept for the device tree.
 pub const DTB_ROOM: u64 = MIB;
 
+/// Bytes measured for a device tree of `len` bytes: kvmtool hands over the whole of the 64 KiB that
+/// it keeps for one (`FDT_MAX_SIZE`).
+pub fn dtb_len(launch: Launch, len: usize) -> usize {
+    const FDT_MAX_SIZE: usize = 0x1_0000;
+    match launch {
+        Launch::Kvmtool => len.max(FDT_MAX_SIZE),
+        Launch::Bios | Launch::Kernel => len,
+    }
+}
+
 impl Plan {
     /// Places an image of `len` bytes that begins with `head`, and an initial RAM disk.
     ///
@@ -111,6 +121,13 @@ mod tests {
         let kvmtool = plan(Launch::Kvmtool);
         assert_eq!((kvmtool.image, kvmtool.pc), (0x8000_0000, 0x8000_0000));
         assert_eq!((kvmtool.dtb, kvmtool.x0), (0x8fe0_0000, 0x8fe0_0000));
+    }
+
+    #[test]
+    fn kvmtool_hands_over_all_it_keeps_for_the_tree() {
+        assert_eq!(dtb_len(Launch::Kvmtool, 9000), 0x1_0000);
+        assert_eq!(dtb_len(Launch::Kvmtool, 0x1_0001), 0x1_0001);
+        assert_eq!(dtb_len(Launch::Bios, 9000), 9000);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use model_rmm::dtb::{self, Edit, Node};
-use model_rmm::launch::Plan;
+use model_rmm::launch::{self, Plan};
 use model_rmm::layout::Layout;
 use model_rmm::options::{self, Launch, Options, RmmVersion};
 use model_rmm::psci::Recs;
@@ -51,7 +51,7 @@ pub fn boot() {
     let initrd_len = initrd.as_ref().map(|initrd| initrd.file.len);
     let plan = Plan::new(options.launch, &layout, image.file.len, &image.head(), initrd_len);
     let plan = plan.unwrap_or_else(|error| stop(format!("{error}")));
-    let blob = dtb::realm_tree(
+    let mut blob = dtb::realm_tree(
         &mut tree,
         &Edit {
             ram: layout.ram.clone(),
@@ -63,6 +63,7 @@ pub fn boot() {
             lie: options.host.dtb,
         },
     );
+    blob.resize(launch::dtb_len(options.launch, blob.len()), 0);
     if let Some(lie) = options.host.dtb {
         log!("host: the device tree lies: {lie:?}");
     }
