@@ -262,6 +262,16 @@ pub fn identity() -> (u64, u64) {
     (pfr0, mpidr)
 }
 
+/// ID_AA64DFR0_EL1.
+pub fn debug_features() -> u64 {
+    let dfr0: u64;
+    // SAFETY: a read of an ID register.
+    unsafe {
+        core::arch::asm!("mrs {}, id_aa64dfr0_el1", out(reg) dfr0, options(nomem, nostack));
+    }
+    dfr0
+}
+
 /// Makes the PSCI call that ends the realm.
 pub fn power_off(registers: &mut rsi::Registers) {
     use rsi::Conduit;

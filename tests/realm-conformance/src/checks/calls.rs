@@ -13,6 +13,14 @@ impl Checks {
     pub(super) fn calls(&mut self) {
         let (pfr0, _) = start::identity();
         console::line(format_args!("INFO ID_AA64PFR0_EL1 RME {} EL3 {}", pfr0 >> 52 & 0xf, pfr0 >> 12 & 0xf));
+        let dfr0 = start::debug_features();
+        console::line(format_args!(
+            "INFO {} breakpoints, {} watchpoints, PMU {}, SVE {}",
+            (dfr0 >> 12 & 0xf) + 1,
+            (dfr0 >> 20 & 0xf) + 1,
+            u64::from(dfr0 >> 8 & 0xf != 0),
+            pfr0 >> 32 & 0xf
+        ));
         self.versions();
         let wide = 0xdead_beef_0000_0000 | fid::FEATURES;
         self.result("the function identifier is in w0 (DEN0028)", &[wide, 0], SUCCESS);

@@ -119,16 +119,19 @@ fn stricter_than_the_specification() -> Result<()> {
 fn measurements_follow_the_revision_and_the_parameters() -> Result<()> {
     let base = || Realm::firmware(conformance()).option("rpv=abab");
     let mut seen = Vec::new();
-    for realm in [
-        base(),
-        base().option("rmm=2.0"),
-        base().option("bps=3"),
-        base().option("wps=3"),
-        base().option("sve=1"),
-        base().option("pmu=4"),
-        base().ram_mib(514),
+    let plain = "2 breakpoints, 2 watchpoints, PMU 0, SVE 0";
+    for (realm, sees) in [
+        (base(), plain),
+        (base().option("rmm=2.0"), plain),
+        (base().option("bps=3"), "4 breakpoints, 2 watchpoints, PMU 0, SVE 0"),
+        (base().option("wps=3"), "2 breakpoints, 4 watchpoints, PMU 0, SVE 0"),
+        (base().option("sve=1"), "2 breakpoints, 2 watchpoints, PMU 0, SVE 1"),
+        (base().option("pmu=4"), "2 breakpoints, 2 watchpoints, PMU 1, SVE 0"),
+        (base().ram_mib(514), plain),
     ] {
-        let rim = conforms(&realm, 33, "sha-256")?.rim().unwrap_or_default().to_owned();
+        let ended = conforms(&realm, 33, "sha-256")?;
+        ensure!(ended.finished.console.contains(&format!("INFO {sees}\n")), "{realm:?} sees other than {sees}");
+        let rim = ended.rim().unwrap_or_default().to_owned();
         ensure!(!seen.contains(&rim), "{realm:?} measures like another");
         seen.push(rim);
     }
@@ -137,6 +140,38 @@ fn measurements_follow_the_revision_and_the_parameters() -> Result<()> {
     ensure!(seen.first().map(String::as_str) == again.rim(), "the RIM changed");
     let other = Realm::firmware(conformance()).option("rpv=cd").run(LIMIT)?;
     ensure!(other.rim() == again.rim(), "the personalization value is measured");
+    Ok(())
+}
+
+#[test]
+fn the_log_has_each_call_once_and_totals() -> Result<()> {
+    let ended = conforms(&Realm::firmware(conformance()).option("rpv=abab").option("log"), 33, "sha-256")?;
+    let total = |what: &str| -> Option<usize> {
+        let totals = ended.log.lines().filter_map(|line| line.strip_prefix("total: "));
+        totals.filter_map(|line| line.split_once(' ')).find(|(_, name)| name.starts_with(what))?.0.parse().ok()
+    };
+    for (call, kind) in [
+        ("RSI_VERSION", "rsi"),
+        ("RSI_REALM_CONFIG", "rsi"),
+        ("RSI_MEASUREMENT_EXTEND", "rsi"),
+        ("RSI_IPA_STATE_SET", "rsi"),
+        ("RSI_IPA_STATE_GET", "rsi"),
+        ("RSI_HOST_CALL", "rsi"),
+        ("RSI_ATTESTATION_TOKEN_CONTINUE", "rsi"),
+        ("PSCI_CPU_ON", "call"),
+    ] {
+        let line = format!("{kind}: cpu0 {call}");
+        let lines = ended
+            .log
+            .lines()
+            .filter(|logged| logged.strip_prefix(&line).is_some_and(|rest| rest.starts_with(['(', ' '])));
+        let lines = lines.count();
+        ensure!(lines > 0 && Some(lines) == total(call), "{call}: {lines} lines, total {:?}", total(call));
+    }
+    for what in ["mmio exits", "pages shared", "aborts injected"] {
+        ensure!(total(what).is_some_and(|count| count > 0), "no total of {what}\n{}", ended.report());
+    }
+    ensure!(!ended.finished.console.contains("total: "), "the log is on the realm's console");
     Ok(())
 }
 

@@ -10,10 +10,16 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a few instructions as firmware.
 fn ends(name: &str, code: &[u32], status: i32, why: &str) -> Result<()> {
+    ends_with(&[], name, code, status, why)
+}
+
+/// The same with options of the model.
+fn ends_with(options: &[&str], name: &str, code: &[u32], status: i32, why: &str) -> Result<()> {
     let path = std::env::temp_dir().join(format!("realm-code-{}-{name}", std::process::id()));
     let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
     fs::write(&path, bytes)?;
-    let ended = Realm::firmware(&path).run(LIMIT);
+    let realm = options.iter().fold(Realm::firmware(&path), |realm, option| realm.option(*option));
+    let ended = realm.run(LIMIT);
     fs::remove_file(&path)?;
     let ended = ended?;
     let told = ended.logged("end: ").context("no end in the log").with_context(|| ended.report())?;
@@ -59,6 +65,35 @@ fn vectors_where_there_is_no_memory() -> Result<()> {
     const BRK: u32 = 0xd420_0000;
     let code = [MOVZ_X0_0X10_LSL_16, MSR_VBAR_EL1_X0, BRK];
     ends("vectors", &code, end::FAULT, "vector at 0x100200 cannot be fetched")
+}
+
+/// movz x0, #0x4f00, lsl #16: 0x4f00_0000, which is RAM unless an option has it otherwise.
+const MOVZ_X0_0X4F00_LSL_16: u32 = 0xd2a9_e000;
+const LDR_X1_X0: u32 = 0xf940_0001;
+const STR_X1_X0: u32 = 0xf900_0001;
+/// br x0
+const BR_X0: u32 = 0xd61f_0000;
+
+#[test]
+fn accesses_to_destroyed_memory() -> Result<()> {
+    // RSI_VERSION(1.0) is the call before which the page goes.
+    const MOVZ_W0_0XC400_LSL_16: u32 = 0x52b8_8000;
+    for (name, access) in [("load", LDR_X1_X0), ("store", STR_X1_X0), ("fetch", BR_X0)] {
+        let code = [MOVZ_W0_0XC400_LSL_16, movk(0x190), SMC, MOVZ_X0_0X4F00_LSL_16, access, LOOP];
+        let why = "access to 0x4f000000, which is Destroyed";
+        ends_with(&["destroy=0x4f000000@1"], &format!("destroyed-{name}"), &code, end::FAULT, why)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn accesses_to_a_device_that_is_not_there() -> Result<()> {
+    for (name, access) in [("load", LDR_X1_X0), ("store", STR_X1_X0), ("fetch", BR_X0)] {
+        let why = "access to 0x4f000000, which is Dev";
+        let code = [MOVZ_X0_0X4F00_LSL_16, access, LOOP];
+        ends_with(&["device=0x4f000000+4096"], &format!("device-{name}"), &code, end::FAULT, why)?;
+    }
+    Ok(())
 }
 
 #[test]
