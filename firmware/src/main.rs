@@ -80,10 +80,9 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
 
     let layout = memory::divide(&machine, &world)?;
     memory::map_ram(&layout)?;
-    if let (World::Realm(realm), Some(shared)) = (&world, &layout.shared) {
-        // SAFETY: the layout set the block aside for this, and this is the only call.
-        unsafe { memory::shared::open(shared.clone(), realm.alignment).map_err(memory::Error::from)? };
-    }
+    // SAFETY: the layout set the block aside for this, and this is the only call.
+    unsafe { memory::shared::open(layout.shared.clone()).map_err(memory::Error::from)? };
+    memory::dma::set_has_fw_cfg(machine.fw_cfg.is_some());
 
     let mut fw_cfg = machine.fw_cfg.as_ref().map(FwCfg::new).transpose()?;
     if let Some(fw_cfg) = &mut fw_cfg {

@@ -1,7 +1,7 @@
 //! Which pages of a small pool are taken.
 
 /// Pages of the largest pool.
-pub const CAPACITY: usize = 512;
+pub const CAPACITY: usize = 1024;
 
 const WORD: usize = 64;
 
@@ -51,10 +51,9 @@ impl PageBitmap {
         self.flip(first, count);
     }
 
-    /// How many pages are free.
-    #[must_use]
-    pub fn free(&self) -> usize {
-        (0..self.count).filter(|page| !self.is_taken(*page)).count()
+    /// The pages that are taken.
+    pub fn taken(&self) -> impl Iterator<Item = usize> {
+        (0..self.count).filter(|page| self.is_taken(*page))
     }
 }
 
@@ -71,7 +70,8 @@ mod tests {
         assert_eq!(pages.take(60), Some(70));
         assert_eq!(pages.take(1), None);
         pages.give(60, 10);
-        assert_eq!(pages.free(), 10);
+        assert_eq!(pages.taken().count(), 120);
+        assert!(pages.taken().eq((0..60).chain(70..130)));
         assert_eq!(pages.take(11), None);
         assert_eq!(pages.take(4), Some(60));
         assert_eq!(pages.take(6), Some(64));
@@ -81,6 +81,7 @@ mod tests {
     fn none_is_not_a_run() {
         assert_eq!(PageBitmap::new(4).take(0), None);
         assert_eq!(PageBitmap::new(0).take(1), None);
-        assert_eq!(PageBitmap::new(9999).free(), CAPACITY);
+        assert_eq!(PageBitmap::new(9999).take(CAPACITY + 1), None);
+        assert_eq!(PageBitmap::new(9999).take(CAPACITY), Some(0));
     }
 }

@@ -14,7 +14,7 @@ pub const TABLES_SIZE: u64 = 2 << 20;
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Error {
     /// No block is left for the page tables, or for the pool of shared memory.
-    #[error("no 2 MiB of RAM are left for {0}")]
+    #[error("no block of RAM is left for {0}")]
     NoRoom(&'static str),
     /// The image lies partly in RAM.
     #[error("the firmware image at {0:#x} crosses the end of RAM or a reserved region")]
@@ -36,13 +36,13 @@ pub struct RamLayout {
     pub image_in_ram: bool,
     /// The block for page tables.
     pub tables: Range<u64>,
-    /// In a realm, the block that is shared with the host.
-    pub shared: Option<Range<u64>>,
+    /// The block that devices work in.
+    pub shared: Range<u64>,
 }
 
 impl RamLayout {
     /// Divides `all` RAM, of which `no_map` must not be touched, `kept` belongs to nobody, and `reserved` to the
-    /// operating system. A realm has `share` bytes (a power of two) to share with the host.
+    /// operating system. `share` bytes (a power of two) are for devices to work in.
     ///
     /// # Errors
     /// [`Error::ImageAcrossRam`], [`Error::NoRoom`].
@@ -52,7 +52,7 @@ impl RamLayout {
         kept: &[Range<u64>],
         reserved: &[Range<u64>],
         image: &Range<u64>,
-        share: Option<u64>,
+        share: u64,
     ) -> Result<Self, Error> {
         let ram = subtract(all, no_map);
         let image_in_ram = match all.iter().any(|ram| overlap(ram, image)) {
@@ -67,7 +67,7 @@ impl RamLayout {
         };
         let tables = block(&free, TABLES_SIZE, "the page tables")?;
         let free = subtract(&free, core::slice::from_ref(&tables));
-        let shared = share.map(|size| block(&free, size, "shared memory")).transpose()?;
+        let shared = block(&free, share, "shared memory")?;
         // Reservations may overlap and lie outside of RAM; what they take away from it does neither.
         let no_map = subtract(all, &ram);
         let kept = subtract(&ram, &available);
@@ -82,13 +82,14 @@ mod tests {
     use super::*;
 
     const GIB: u64 = 1 << 30;
+    const SHARE: u64 = 2 << 20;
 
     #[test]
     fn tables_avoid_the_image_and_reservations() {
         let all = [GIB..GIB + (8 << 20)];
         let image = GIB + (6 << 20)..GIB + (8 << 20);
         let reserved = GIB + (5 << 20)..GIB + (5 << 20) + 4096;
-        let layout = RamLayout::new(&all, &[], &[], core::slice::from_ref(&reserved), &image, None).unwrap();
+        let layout = RamLayout::new(&all, &[], &[], core::slice::from_ref(&reserved), &image, SHARE).unwrap();
         assert_eq!(layout.tables, GIB + (2 << 20)..GIB + (4 << 20));
         assert!(layout.image_in_ram);
     }
@@ -98,7 +99,7 @@ mod tests {
         let reserved = [0..GIB + 4096, GIB + 2048 * 2..GIB + 8192, 3 * GIB..4 * GIB];
         let kept = [GIB + 4096..GIB + 8192];
         let layout =
-            RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096), None).unwrap();
+            RamLayout::new(&[GIB..2 * GIB], &[2 * GIB - 4096..5 * GIB], &kept, &reserved, &(0..4096), SHARE).unwrap();
         assert_eq!(layout.kept, kept);
         assert_eq!(layout.reserved, [GIB..GIB + 4096]);
         assert_eq!(layout.no_map, [2 * GIB - 4096..2 * GIB]);
@@ -107,14 +108,14 @@ mod tests {
     #[test]
     fn shared_memory_is_a_block_of_its_own() {
         let all = [GIB..GIB + (12 << 20)];
-        let layout = RamLayout::new(&all, &[], &[], &[], &(0..4096), Some(4 << 20)).unwrap();
+        let layout = RamLayout::new(&all, &[], &[], &[], &(0..4096), 4 << 20).unwrap();
         assert_eq!(layout.tables, GIB + (10 << 20)..GIB + (12 << 20));
-        assert_eq!(layout.shared, Some(GIB + (4 << 20)..GIB + (8 << 20)));
+        assert_eq!(layout.shared, GIB + (4 << 20)..GIB + (8 << 20));
     }
 
     #[test]
     fn an_image_outside_ram_is_none_of_it() {
-        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &[], &(0..2 << 20), None).unwrap();
+        let layout = RamLayout::new(&[GIB..2 * GIB], &[GIB..GIB + 4096], &[], &[], &(0..2 << 20), SHARE).unwrap();
         assert!(!layout.image_in_ram);
         assert_eq!(layout.ram, [GIB + 4096..2 * GIB]);
     }
@@ -123,19 +124,19 @@ mod tests {
     fn an_image_across_an_edge_is_refused() {
         let image = 2 * GIB - 4096..2 * GIB + 4096;
         assert_eq!(
-            RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image, None),
+            RamLayout::new(&[GIB..2 * GIB], &[], &[], &[], &image, SHARE),
             Err(Error::ImageAcrossRam(image.start))
         );
         let inside = GIB..GIB + (2 << 20);
         let no_map = GIB + 4096..GIB + 8192;
-        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &[], &inside, None);
+        let refused = RamLayout::new(&[GIB..2 * GIB], &[no_map], &[], &[], &inside, SHARE);
         assert_eq!(refused, Err(Error::ImageAcrossRam(GIB)));
     }
 
     #[test]
     fn ram_without_a_block_is_refused() {
         assert_eq!(
-            RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096), None),
+            RamLayout::new(&[GIB..GIB + (1 << 20)], &[], &[], &[], &(0..4096), SHARE),
             Err(Error::NoRoom("the page tables"))
         );
     }

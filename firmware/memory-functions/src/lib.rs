@@ -1,7 +1,7 @@
-//! `memcpy` and its kin for private, normal memory.
+//! `memcpy` and its kin for normal memory.
 //!
 //! Those that the compiler brings move eight bytes at a time; blobs of tens of megabytes are worth more. They
-//! must not be used on shared memory or MMIO, where a realm needs plain single accesses. And the compiler's were
+//! must not be used on MMIO, where a realm needs plain single accesses. And the compiler's were
 //! built without regard to x18, which UEFI code on AArch64 leaves alone (UEFI 2.10, 2.3.6.4).
 #![no_std]
 #![cfg_attr(target_os = "none", expect(unsafe_code, reason = "this crate is assembly"))]

@@ -1,9 +1,7 @@
 //! QEMU's firmware configuration device (QEMU, docs/specs/fw_cfg.rst).
 //!
 //! Whatever it holds is the host's word: each item is read once into private memory by the caller.
-#![expect(unsafe_code, reason = "the device writes to memory by DMA")]
 
-use core::cell::UnsafeCell;
 use core::sync::atomic::{Ordering, fence};
 
 use aarch64_cpu::asm::barrier;
@@ -15,13 +13,13 @@ use zerocopy::IntoBytes;
 use crate::arch::mmio::Mmio;
 use crate::arch::psci;
 use crate::log;
+use crate::memory::dma::{self, AddressForm, Window};
 use crate::memory::{self, shared::SharedBuffer};
-use crate::realm;
 
 /// The largest single DMA transfer: the length has 32 bits.
 const MAX_TRANSFER: usize = 1 << 30;
-/// The largest transfer through shared memory.
-const MAX_BOUNCE: usize = 1 << 20;
+/// The one form that the device takes (`dma::address_forms`).
+const FORM: AddressForm = AddressForm::Canonical;
 /// How often the device is asked whether a transfer is done. QEMU is done before the write returns.
 const MAX_POLLS: u32 = 1 << 24;
 
@@ -88,15 +86,9 @@ impl FwCfg {
     pub fn read(&mut self, key: u16, buffer: &mut [u8]) -> Result<(), Error> {
         if self.dma {
             let mut select = Some(key);
-            if realm::is_realm() {
-                let mut bounce = Bounce::new(buffer.len())?;
-                for chunk in buffer.chunks_mut(bounce.capacity()) {
-                    self.bounce(&mut bounce, select.take(), chunk)?;
-                }
-            } else {
-                for chunk in buffer.chunks_mut(MAX_TRANSFER) {
-                    self.transfer(select.take(), chunk)?;
-                }
+            let mut transfer = Transfer::new(buffer.len())?;
+            for chunk in buffer.chunks_mut(transfer.capacity()) {
+                self.transfer(&mut transfer, select.take(), chunk)?;
             }
         } else {
             self.registers.write16(register::SELECTOR, key.to_be());
@@ -137,34 +129,22 @@ impl FwCfg {
         Ok(Directory::parse(&bytes)?)
     }
 
-    /// Lets the device write straight to `buffer`.
-    fn transfer(&mut self, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
-        let address = buffer.as_mut_ptr().expose_provenance() as u64;
+    /// Lets the device write to `buffer`.
+    fn transfer(&mut self, transfer: &mut Transfer, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
         let length = u32::try_from(buffer.len()).map_err(|_| Error::Dma)?;
-        let access = UnsafeCell::new(DmaAccess::read(select, length, address));
-        self.start(access.get().expose_provenance() as u64);
-        // SAFETY: the cell is alive and aligned; the device may write it at any time, hence the volatile read.
-        let result = wait(|| unsafe { access.get().read_volatile() });
-        if result == Err(Error::Timeout) {
-            // The device may still write to the descriptor and the buffer, so nothing may use that memory again.
-            log::error!("fw_cfg: {}", Error::Timeout);
-            psci::system_off();
+        let mut data = transfer.window.receive(buffer);
+        let access = DmaAccess::read(select, length, data.device_address(FORM));
+        transfer.descriptor.write(0, access.as_bytes());
+        self.start(transfer.descriptor.device_address(FORM));
+        match wait(&transfer.descriptor) {
+            Ok(()) => data.complete(),
+            Err(Error::Timeout) => {
+                // In a plain VM the device may still write to the buffer, so nothing may use that memory again.
+                log::error!("fw_cfg: {}", Error::Timeout);
+                psci::system_off();
+            }
+            Err(error) => return Err(error),
         }
-        result
-    }
-
-    /// Lets the device write to shared memory, and takes a copy of that.
-    fn bounce(&mut self, bounce: &mut Bounce, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
-        let length = u32::try_from(buffer.len()).map_err(|_| Error::Dma)?;
-        let access = DmaAccess::read(select, length, bounce.data.device_address());
-        bounce.descriptor.write(0, access.as_bytes());
-        self.start(bounce.descriptor.device_address());
-        wait(|| {
-            let mut access = DmaAccess::read(None, 0, 0);
-            bounce.descriptor.read(0, access.as_mut_bytes());
-            access
-        })?;
-        bounce.data.read(0, buffer);
         Ok(())
     }
 
@@ -177,10 +157,12 @@ impl FwCfg {
 }
 
 /// Waits until the device has cleared the descriptor's control word.
-fn wait(read: impl Fn() -> DmaAccess) -> Result<(), Error> {
+fn wait(descriptor: &SharedBuffer) -> Result<(), Error> {
     for _ in 0..MAX_POLLS {
         barrier::dsb(barrier::SY);
-        let control = read().control.get();
+        let mut access = DmaAccess::read(None, 0, 0);
+        descriptor.read(0, access.as_mut_bytes());
+        let control = access.control.get();
         if control & dma_control::ERROR != 0 {
             return Err(Error::Dma);
         }
@@ -192,19 +174,20 @@ fn wait(read: impl Fn() -> DmaAccess) -> Result<(), Error> {
     Err(Error::Timeout)
 }
 
-/// The shared memory of a transfer in a realm: the descriptor is apart from the data, which the device writes.
-struct Bounce {
+/// The memory of a transfer: the descriptor is apart from the data, which the device writes.
+struct Transfer {
     descriptor: SharedBuffer,
-    data: SharedBuffer,
+    window: Window,
 }
 
-impl Bounce {
+impl Transfer {
     fn new(wanted: usize) -> Result<Self, Error> {
-        let take = |size| SharedBuffer::take(size).ok_or(Error::NoSharedMemory);
-        Ok(Self { descriptor: take(size_of::<DmaAccess>())?, data: take(wanted.clamp(1, MAX_BOUNCE))? })
+        let descriptor = SharedBuffer::take(size_of::<DmaAccess>()).ok_or(Error::NoSharedMemory)?;
+        let window = Window::new(wanted.min(dma::MAX_TRANSFER)).ok_or(Error::NoSharedMemory)?;
+        Ok(Self { descriptor, window })
     }
 
     fn capacity(&self) -> usize {
-        self.data.size()
+        self.window.size().min(MAX_TRANSFER)
     }
 }

@@ -101,9 +101,7 @@ fn seed(machine: &Machine, ram: &RamLayout) -> Result<MemoryMap, MapError> {
     }
     map.claim(efi::BOOT_SERVICES_DATA, ram.tables.clone())?;
     // Private again by the time that the operating system may use it.
-    if let Some(shared) = &ram.shared {
-        map.claim(efi::BOOT_SERVICES_DATA, shared.clone())?;
-    }
+    map.claim(efi::BOOT_SERVICES_DATA, ram.shared.clone())?;
     if ram.image_in_ram {
         map.claim(efi::BOOT_SERVICES_CODE, layout::image_start()..layout::rodata_end())?;
         map.claim(efi::BOOT_SERVICES_DATA, layout::rodata_end()..layout::image_end())?;

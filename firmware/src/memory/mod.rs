@@ -1,5 +1,6 @@
 //! The address space: one owner of the page tables, and what becomes of RAM.
 
+pub mod dma;
 pub mod heap;
 pub mod shared;
 
@@ -134,8 +135,7 @@ pub fn map_ram(layout: &RamLayout) -> Result<(), MapError> {
         // SAFETY: the layout found the block in RAM that neither the image nor a reservation uses; the memory map
         // has it claimed for good.
         unsafe { page_table.memory_mut().extend(layout.tables.clone()) };
-        let apart: Vec<_> = core::iter::once(image()).chain(layout.shared.clone()).collect();
-        for range in ranges::subtract(&layout.ram, &apart) {
+        for range in ranges::subtract(&layout.ram, &[image(), layout.shared.clone()]) {
             page_table.map(range, leaf)?;
         }
         Ok(())
@@ -177,15 +177,11 @@ pub fn protection(range: Range<u64>) -> Result<Protection, MapError> {
 /// Divides the RAM of `machine`. A realm accepts all of it first.
 ///
 /// # Errors
-/// [`Error::Realm`], [`Error::Ram`].
+/// [`Error::Realm`], [`Error::Ram`], [`Error::Shared`].
 pub fn divide(machine: &Machine, world: &World) -> Result<RamLayout, Error> {
     for ram in &machine.memory {
         realm::accept("RAM", &(ram.base()..ram.end()))?;
     }
-    let share = match world {
-        World::Plain => None,
-        World::Realm(realm) => Some(shared::POOL_SIZE.max(realm.alignment)),
-    };
     let all: Vec<_> = machine.memory.iter().map(|ram| ram.base()..ram.end()).collect();
     // A page of which a part is reserved is reserved.
     let reserved = |by: Reservation| -> Result<Vec<_>, MapError> {
@@ -193,5 +189,5 @@ pub fn divide(machine: &Machine, world: &World) -> Result<RamLayout, Error> {
         regions.map(|reserved| pages(reserved.region.base(), reserved.region.size())).collect()
     };
     let [no_map, kept, node] = [Reservation::NoMap, Reservation::Block, Reservation::Node].map(reserved);
-    Ok(RamLayout::new(&all, &no_map?, &kept?, &node?, &image(), share)?)
+    Ok(RamLayout::new(&all, &no_map?, &kept?, &node?, &image(), shared::pool_size(world)?)?)
 }

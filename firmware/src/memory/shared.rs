@@ -1,25 +1,32 @@
-//! Memory that the host can read and write: one pool, converted once.
+//! Memory that devices work in: one pool, which a realm converts once to share it with the host.
 //!
-//! A device of a realm works on copies in this pool. Three addresses of the same memory are kept apart: the CPU's
-//! pointer, which the page tables lead to the shared alias; the alias itself, which no pointer holds; and the
-//! address that a device is given, which [`SharedBuffer::device_address`] alone makes. No Rust reference to shared
-//! memory exists: bytes are copied in and out.
+//! In a realm the pool is read and written by the host at any time, so no Rust reference to it exists: bytes are
+//! copied in and out, and what counts is the copy. In a plain VM it is RAM like any other, and the same code runs.
+//!
+//! Three addresses of the same memory are kept apart: the CPU's, at which the page tables have the shared alias and
+//! which [`SharedBuffer`] alone turns into pointers; the alias itself, which no pointer holds; and the device's, which
+//! [`dma::device_address`] alone makes.
 #![expect(unsafe_code, reason = "copies to and from memory that the host changes at will")]
+#![allow(dead_code, reason = "fw_cfg needs the half of what drivers of other devices need")]
 
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 
+use aarch64_cpu::asm::barrier;
 use address_space::page_table::{Leaf, PAGE_SIZE};
 use address_space::pages::{CAPACITY, PageBitmap};
 use spin::Mutex;
 use thiserror::Error;
 
+use super::dma::{self, AddressForm};
 use super::{Access, MapError, with_tables};
-use crate::realm;
+use crate::realm::{self, World};
 
-/// Bytes of the pool: two level-3 tables' worth would be more than any transfer gains from.
-pub const POOL_SIZE: u64 = CAPACITY as u64 * PAGE_SIZE;
+/// Bytes of a realm's pool: several transfers of the usual size at a time, and any alignment that hosts have.
+const REALM_POOL_SIZE: u64 = CAPACITY as u64 * PAGE_SIZE;
+/// Bytes of the pool where transfers need no room in it: for what drivers and devices share, such as rings.
+const PLAIN_POOL_SIZE: u64 = REALM_POOL_SIZE / 2;
 
 /// What can be wrong with shared memory.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -31,7 +38,7 @@ pub enum Error {
     #[error("{0}")]
     Realm(#[from] realm::Error),
     /// The host converts more at a time than the pool has.
-    #[error("the host converts {0:#x} bytes at a time, the pool has {POOL_SIZE:#x}")]
+    #[error("the host converts {0:#x} bytes at a time, the pool has {REALM_POOL_SIZE:#x}")]
     Alignment(u64),
 }
 
@@ -42,23 +49,34 @@ struct Pool {
 
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 
-/// Gives `range`, which is mapped nowhere yet, to the host to share, and maps its alias in its place.
+/// Bytes of the pool, a power of two, to which its place is aligned.
+///
+/// # Errors
+/// [`Error::Alignment`].
+pub fn pool_size(world: &World) -> Result<u64, Error> {
+    match world {
+        World::Plain => Ok(PLAIN_POOL_SIZE),
+        World::Realm(realm) if realm.alignment <= REALM_POOL_SIZE => Ok(REALM_POOL_SIZE),
+        World::Realm(realm) => Err(Error::Alignment(realm.alignment)),
+    }
+}
+
+/// Opens the pool in `range`, which is mapped nowhere yet and of the size and alignment that [`pool_size`] gives. A
+/// realm gives it to the host to share and maps its alias in its place.
 ///
 /// # Errors
 /// [`Error`].
 ///
 /// # Safety
 /// Nothing else uses the memory of `range`. Called once.
-pub unsafe fn open(range: Range<u64>, host_alignment: u64) -> Result<(), Error> {
-    if host_alignment > POOL_SIZE {
-        return Err(Error::Alignment(host_alignment));
-    }
+pub unsafe fn open(range: Range<u64>) -> Result<(), Error> {
     realm::release("shared memory", &range)?;
     let mut leaf = Leaf::ram(Access::ReadWrite.into());
     leaf.output_offset = realm::shared_bit();
     with_tables(|tables| tables.map(range.clone(), leaf))?;
-    zero(&range);
-    *POOL.lock() = Some(Pool { range, pages: PageBitmap::new(CAPACITY) });
+    let count = (range.end - range.start) / PAGE_SIZE;
+    // Never more than CAPACITY, to which the size was made.
+    *POOL.lock() = Some(Pool { range, pages: PageBitmap::new(count as usize) });
     Ok(())
 }
 
@@ -68,7 +86,14 @@ pub unsafe fn open(range: Range<u64>, host_alignment: u64) -> Result<(), Error> 
 /// [`Error`]; the memory must then not be used.
 pub fn close() -> Result<(), Error> {
     let Some(pool) = POOL.lock().take() else { return Ok(()) };
-    zero(&pool.range);
+    // What is free was cleared when it was given back.
+    for page in pool.pages.taken() {
+        let start = pool.range.start + page as u64 * PAGE_SIZE;
+        zero(&(start..start + PAGE_SIZE));
+    }
+    if !realm::is_realm() {
+        return Ok(());
+    }
     with_tables(|tables| tables.unmap(pool.range.clone()))?;
     realm::accept("shared memory", &pool.range)?;
     with_tables(|tables| tables.map(pool.range.clone(), Leaf::ram(Access::ReadWrite.into())))?;
@@ -84,7 +109,25 @@ fn zero(range: &Range<u64>) {
     fence(Ordering::SeqCst);
 }
 
-/// A piece of the pool, zero when it is taken and zero when it goes back.
+/// A number that is loaded and stored in one access.
+pub trait Word: Copy + sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! words {
+    ($($type:ty)*) => {$(
+        impl sealed::Sealed for $type {}
+        impl Word for $type {}
+    )*};
+}
+words!(u8 u16 u32 u64);
+
+/// A piece of the pool, made of pages: zero when it is taken and cleared when it goes back.
+///
+/// It is what drivers and devices work on together (a ring, a descriptor), and what transfers are bounced through
+/// ([`dma::Window`]). Byte order is the caller's to care for.
 #[derive(Debug)]
 pub struct SharedBuffer {
     range: Range<u64>,
@@ -93,14 +136,16 @@ pub struct SharedBuffer {
 }
 
 impl SharedBuffer {
-    /// Takes `size` bytes; `None` when there are not so many in a row.
+    /// Takes `size` bytes, rounded up to pages; `None` when there are not so many in a row.
     pub fn take(size: usize) -> Option<Self> {
         let count = size.div_ceil(PAGE_SIZE as usize);
         let mut guard = POOL.lock();
         let pool = guard.as_mut()?;
         let first = pool.pages.take(count)?;
         let start = pool.range.start + first as u64 * PAGE_SIZE;
-        Some(Self { range: start..start + count as u64 * PAGE_SIZE, first, count })
+        let range = start..start + count as u64 * PAGE_SIZE;
+        zero(&range);
+        Some(Self { range, first, count })
     }
 
     /// How many bytes there are.
@@ -108,9 +153,14 @@ impl SharedBuffer {
         (self.range.end - self.range.start) as usize
     }
 
-    /// The address that a device on the system bus is given: the canonical one, which QEMU and kvmtool take.
-    pub fn device_address(&self) -> u64 {
+    /// The CPU's address: where the page tables have this memory.
+    pub fn cpu_address(&self) -> u64 {
         self.range.start
+    }
+
+    /// The address that a device is given, in the form that it takes.
+    pub fn device_address(&self, form: AddressForm) -> u64 {
+        dma::device_address(self.range.start, form)
     }
 
     fn pointer(&self, offset: usize, length: usize) -> *mut u8 {
@@ -139,6 +189,31 @@ impl SharedBuffer {
         let from = self.pointer(offset, bytes.len());
         // SAFETY: as for `write`, the other way round.
         unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) };
+    }
+
+    /// Stores `value` at `offset` in one access, after all that was written before.
+    ///
+    /// # Panics
+    /// When it does not fit, or `offset` is not a multiple of its size.
+    pub fn store<T: Word>(&mut self, offset: usize, value: T) {
+        assert!(offset.is_multiple_of(size_of::<T>()), "misaligned in the shared buffer");
+        let to = self.pointer(offset, size_of::<T>()).cast::<T>();
+        barrier::dmb(barrier::OSH);
+        // SAFETY: as for `write`, and aligned: the buffer is made of pages.
+        unsafe { to.write_volatile(value) };
+    }
+
+    /// Loads what is at `offset` in one access, before all that is read afterwards.
+    ///
+    /// # Panics
+    /// As [`Self::store`].
+    pub fn load<T: Word>(&self, offset: usize) -> T {
+        assert!(offset.is_multiple_of(size_of::<T>()), "misaligned in the shared buffer");
+        let from = self.pointer(offset, size_of::<T>()).cast::<T>();
+        // SAFETY: as for `store`; every bit pattern is a number.
+        let value = unsafe { from.read_volatile() };
+        barrier::dmb(barrier::OSH);
+        value
     }
 }
 
