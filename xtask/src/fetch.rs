@@ -25,22 +25,70 @@ pub enum Item {
     Busybox,
     /// The firmware that realmfw is measured beside.
     Edk2,
+    /// Boot loaders, what makes unified kernel images, and efibootmgr with its libraries.
+    Loaders,
+    /// The EFI shell.
+    Shell,
 }
+
+/// What is kept of the loaders' packages: the name in the package, and the name in the cache.
+const LOADERS: [(&str, &str); 15] = [
+    ("shimaa64.efi.signed", "shimaa64.efi"),
+    ("fbaa64.efi.signed", "fbaa64.efi"),
+    ("mmaa64.efi.signed", "mmaa64.efi"),
+    ("grubaa64.efi.signed", "grubaa64.efi"),
+    ("systemd-bootaa64.efi", "systemd-bootaa64.efi"),
+    ("linuxaa64.efi.stub", "linuxaa64.efi.stub"),
+    ("refind_aa64.efi", "refind_aa64.efi"),
+    ("ukify", "ukify"),
+    ("pefile.py", "pefile.py"),
+    ("efibootmgr", "efibootmgr"),
+    ("ld-linux-aarch64.so.1", "ld-linux-aarch64.so.1"),
+    ("libc.so.6", "libc.so.6"),
+    ("libefiboot.so.1", "libefiboot.so.1"),
+    ("libefivar.so.1", "libefivar.so.1"),
+    ("libpopt.so.0", "libpopt.so.0"),
+];
+
+/// The packages they come from.
+const LOADER_PACKAGES: [&str; 12] = [
+    "shim-signed",
+    "shim-helpers-arm64-signed",
+    "grub-efi-arm64-signed",
+    "systemd-boot-efi",
+    "systemd-ukify",
+    "python3-pefile",
+    "refind",
+    "efibootmgr",
+    "libefiboot1t64",
+    "libefivar1t64",
+    "libpopt0",
+    "libc6",
+];
 
 impl Item {
     /// All of them.
-    pub const ALL: [Item; 4] =
-        [Item::Kernel(Kernel::Linux7), Item::Kernel(Kernel::Linux6_12), Item::Busybox, Item::Edk2];
+    pub const ALL: [Item; 6] = [
+        Item::Kernel(Kernel::Linux7),
+        Item::Kernel(Kernel::Linux6_12),
+        Item::Busybox,
+        Item::Edk2,
+        Item::Loaders,
+        Item::Shell,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Item::Kernel(kernel) => kernel.name(),
             Item::Busybox => "busybox",
             Item::Edk2 => "edk2",
+            Item::Loaders => "loaders",
+            Item::Shell => "shell",
         }
     }
 
-    fn dir(self) -> PathBuf {
+    /// Where it is kept.
+    pub fn dir(self) -> PathBuf {
         workspace::cache().join(self.name())
     }
 
@@ -50,6 +98,8 @@ impl Item {
         let kernel = match self {
             Item::Busybox => return Ok(vec!["busybox-static".into()]),
             Item::Edk2 => return Ok(vec!["qemu-efi-aarch64".into()]),
+            Item::Loaders => return Ok(LOADER_PACKAGES.map(str::to_owned).to_vec()),
+            Item::Shell => return Ok(vec!["efi-shell-aa64".into()]),
             Item::Kernel(kernel) => kernel,
         };
         let prefix = format!("linux-image-{}", kernel.release_prefix());
@@ -78,6 +128,17 @@ impl Item {
             }
             Item::Edk2 => {
                 keep_file(unpacked, "QEMU_EFI.fd", dir, "QEMU_EFI.fd")?;
+            }
+            Item::Loaders => {
+                for (name, new_name) in LOADERS {
+                    keep_file(unpacked, name, dir, new_name)?;
+                }
+                // pefile imports it.
+                let ordlookup = walk(unpacked)?.into_iter().find(|path| path.is_dir() && path.ends_with("ordlookup"));
+                fs::rename(ordlookup.context("the package has no ordlookup")?, dir.join("ordlookup"))?;
+            }
+            Item::Shell => {
+                keep_file(unpacked, "shellaa64.efi", dir, "shellaa64.efi")?;
             }
             Item::Kernel(_) => {
                 keep_file(unpacked, "vmlinuz", dir, "vmlinuz")?;
@@ -182,13 +243,13 @@ pub fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Moves the one regular file whose name begins with `name`.
+/// Moves the first regular file of this name, or whose name goes on after it with a version.
 fn keep_file(from: &Path, name: &str, dir: &Path, new_name: &str) -> Result<()> {
     let found = walk(from)?
         .into_iter()
         .find(|path| {
             let file = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_it = file == name || file.starts_with(&format!("{name}-"));
+            let is_it = file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']));
             is_it && path.symlink_metadata().is_ok_and(|data| data.is_file())
         })
         .with_context(|| format!("the package has no {name}"))?;

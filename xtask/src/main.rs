@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod command;
+mod disk;
 mod emulated;
 mod fetch;
 mod fuzz;
@@ -38,6 +39,8 @@ enum Task {
     Check,
     /// Fuzz the parsers
     Fuzz(fuzz::Options),
+    /// Build a bootable disk of Debian's packages
+    Disk(disk::Options),
     /// Measure the firmware beside EDK2 and write docs/performance.md
     Bench(bench::Options),
     /// Fetch the kernels and tools that the other commands need
@@ -75,6 +78,7 @@ fn execute(task: Task) -> Result<ExitCode> {
             check::lint()?;
         }
         Task::Fuzz(options) => fuzz::fuzz(&options)?,
+        Task::Disk(options) => disk::run(&options)?,
         Task::Bench(options) => bench::bench(&options)?,
         Task::Fetch(options) => {
             tools::ensure(&tools::EMULATOR, options.setup)?;

@@ -28,6 +28,12 @@ pub const EMULATOR: [Tool; 2] = [
     Tool { program: "setpriv", package: "util-linux", purpose: "ends the emulator when its parent dies" },
 ];
 
+/// What it takes to make a bootable disk.
+pub const DISK: [Tool; 2] = [
+    Tool { program: "mke2fs", package: "e2fsprogs", purpose: "makes root file systems" },
+    Tool { program: "python3", package: "python3-minimal", purpose: "runs ukify" },
+];
+
 /// QEMU's user-mode emulation.
 pub const USER_MODE: &str = "qemu-aarch64-static";
 
