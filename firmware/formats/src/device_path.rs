@@ -4,10 +4,12 @@
 //! Instance node, the last with an End Entire node.
 
 mod build;
+mod short_form;
 
 use alloc::vec::Vec;
 
 pub use build::{Builder, MemoryType};
+pub use short_form::{MEDIA_HARD_DRIVE, ShortForm};
 
 /// The longest device path that is accepted, in bytes: far beyond real ones, and short enough
 /// that one without an end is soon found out.

@@ -8,10 +8,12 @@
 extern crate alloc;
 
 pub mod arm64_image;
+pub mod bootorder;
 pub mod char16;
 pub mod device_path;
 pub mod device_tree;
 pub mod fw_cfg;
+pub mod load_option;
 pub mod machine;
 pub mod pe;
 mod region;
