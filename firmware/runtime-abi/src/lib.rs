@@ -26,7 +26,10 @@ pub const ALIGNMENT: usize = 0x1_0000;
 pub const CONFIGURATION_CAPACITY: usize = 32;
 
 /// Room in [`Tables::address_change`], in entries.
-pub const ADDRESS_CHANGE_CAPACITY: usize = 16;
+pub const ADDRESS_CHANGE_CAPACITY: usize = 64;
+
+/// Room in [`Tables::drivers`], in entries.
+pub const DRIVER_CAPACITY: usize = 32;
 
 /// The specification that all tables follow: UEFI 2.10, as `EFI_TABLE_HEADER.Revision` says it (4.2).
 pub const UEFI_REVISION: u32 = (2 << 16) | 100;
@@ -59,7 +62,7 @@ impl ImageHeader {
     /// The bytes `realm-rt`, read as a little-endian number.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"realm-rt");
     /// Version of everything in this crate: the image and the firmware must agree.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// Reads the header of the flat image `file` and checks all that the loader relies on; `None` if
     /// `file` is no image of this version, or names a place outside itself.
@@ -144,6 +147,30 @@ pub struct AddressChange {
     pub context: *mut c_void,
 }
 
+/// A 64-bit address in a runtime driver's image.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fixup {
+    /// Physical address of the eight bytes, of any alignment.
+    pub place: u64,
+    /// What the loader left there. A driver that has changed it since keeps its change.
+    pub value: u64,
+}
+
+/// A runtime driver that `SetVirtualAddressMap()` has to relocate.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    /// Physical address of the image.
+    pub base: u64,
+    /// SizeOfImage, in bytes.
+    pub size: u64,
+    /// The addresses in it, in runtime memory, where it stands before the change.
+    pub fixups: *const Fixup,
+    /// How many there are.
+    pub fixup_count: usize,
+}
+
 /// The start of the data part. After [`Initialize`] all of it is valid; before, all of it is zero, so
 /// no reference to `runtime_services` may be made before.
 #[repr(C)]
@@ -162,6 +189,10 @@ pub struct Tables {
     pub address_change: [AddressChange; ADDRESS_CHANGE_CAPACITY],
     /// How many entries of `address_change` are valid.
     pub address_change_count: usize,
+    /// The runtime drivers that stay. The firmware fills the list when boot services end.
+    pub drivers: [Driver; DRIVER_CAPACITY],
+    /// How many entries of `drivers` are valid.
+    pub driver_count: usize,
     /// High half of the monotonic counter, shared by `GetNextMonotonicCount()` and
     /// `GetNextHighMonotonicCount()`.
     pub monotonic_high: u32,
@@ -212,7 +243,7 @@ mod tests {
         assert_eq!(header.exit_boot_services, 0x44);
         let refused = |change: &dyn Fn(&mut Vec<u8>)| ImageHeader::parse(&image(change)).is_none();
         assert!(refused(&|file| file[0] ^= 1));
-        assert!(refused(&|file| file[8] = 2));
+        assert!(refused(&|file| file[8] ^= 1));
         assert!(refused(&|file| file[13] = 1));
         assert!(refused(&|file| file[17] = 1));
         assert!(refused(&|file| file[18] = 0));

@@ -2,12 +2,15 @@
 //!
 //! A flat image without relocations (see `runtime-abi` for its layout). Every entry point works at
 //! any address, so the same code serves before `ExitBootServices()`, after it, and after
-//! `SetVirtualAddressMap()`. The only pointer it keeps is the address of the clock's registers.
+//! `SetVirtualAddressMap()`. The only pointer it keeps and follows after that is the
+//! address of the clock's registers.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
 use memory_functions as _;
 
+#[cfg(target_os = "none")]
+mod cache;
 #[cfg(target_os = "none")]
 mod header;
 #[cfg(target_os = "none")]

@@ -90,7 +90,9 @@ fn load(image: &pe::Image, kernel: Buffer, length: usize) -> Result<Handle, Load
         .finish()
         .map_err(|_| Status::OUT_OF_RESOURCES)?;
     let parent = image::firmware();
-    if image.laid_out_flat() && kernel.bytes().len() >= image.size_of_image() as usize {
+    // A runtime driver goes to memory of another type.
+    let stays = image.laid_out_flat() && image.subsystem() != pe::Subsystem::RuntimeDriver;
+    if stays && kernel.bytes().len() >= image.size_of_image() as usize {
         image::load_in_place(parent, Some(&path), kernel, length)
     } else {
         let file = kernel.bytes().get(..length).unwrap_or_default();

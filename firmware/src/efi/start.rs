@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "gives memory to UEFI for good")]
 
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 use address_space::page_table::PAGE_SIZE;
 use address_space::ram::RamLayout;
@@ -20,6 +20,11 @@ use crate::memory;
 
 /// Registers that an operating system must map for runtime services.
 const RUNTIME_MMIO: u64 = efi::MEMORY_UC | efi::MEMORY_XP | efi::MEMORY_RUNTIME;
+
+/// The part of free RAM that the firmware's heap gets for handles, events and images: one in so many bytes, within
+/// the limits behind. What the heap has is free again when boot services end.
+const HEAP_SHARE: u64 = 32;
+const HEAP_LIMITS: RangeInclusive<u64> = 1 << 20..=32 << 20;
 
 /// Why UEFI cannot be started.
 #[derive(Clone, Copy, Debug, Error)]
@@ -53,6 +58,7 @@ impl From<Status> for Error {
 /// Called once, after `memory::map_ram(ram)`: UEFI owns what `ram` says is free.
 pub unsafe fn start(machine: &Machine, ram: &RamLayout) -> Result<(), Error> {
     let mut memory_map = seed(machine, ram)?;
+    extend_heap(&mut memory_map)?;
     let pages = runtime::region_size()? / PAGE_SIZE;
     let kind = efi::RUNTIME_SERVICES_CODE;
     let region = memory_map.allocate(Placement::Any, kind, pages, PAGE_SIZE, Owner::Platform)?;
@@ -75,6 +81,16 @@ pub unsafe fn start(machine: &Machine, ram: &RamLayout) -> Result<(), Error> {
     image::init()?;
     protocols::install()?;
     runtime.publish()?;
+    Ok(())
+}
+
+/// Gives the heap its part of the RAM that is free.
+fn extend_heap(map: &mut MemoryMap) -> Result<(), MapError> {
+    let share = map.pages_of(efi::CONVENTIONAL_MEMORY) * PAGE_SIZE / HEAP_SHARE;
+    let pages = share.clamp(*HEAP_LIMITS.start(), *HEAP_LIMITS.end()) / PAGE_SIZE;
+    let range = map.allocate(Placement::Any, efi::BOOT_SERVICES_DATA, pages, PAGE_SIZE, Owner::Platform)?;
+    // SAFETY: free RAM, which `start`'s caller has mapped, just claimed for this; `start` is called once.
+    unsafe { memory::heap::extend(range) };
     Ok(())
 }
 

@@ -26,11 +26,13 @@ struct Slot<T> {
 #[derive(Debug)]
 pub(crate) struct SlotTable<T, const TAG: u16> {
     slots: Vec<Slot<T>>,
+    /// No slot before this one is vacant.
+    vacant_from: usize,
 }
 
 impl<T, const TAG: u16> SlotTable<T, TAG> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new() }
+        Self { slots: Vec::new(), vacant_from: 0 }
     }
 
     /// Adds an entry and returns its name, which is never zero.
@@ -40,15 +42,18 @@ impl<T, const TAG: u16> SlotTable<T, TAG> {
             .slots
             .iter_mut()
             .enumerate()
+            .skip(self.vacant_from)
             .find(|(_, slot)| slot.value.is_none() && slot.generation < GENERATION_MASK);
         if let Some((index, slot)) = vacant {
             slot.generation += 1;
             slot.value = Some(value);
+            self.vacant_from = index + 1;
             return Self::name(index, slot.generation);
         }
         let name = Self::name(self.slots.len(), 0)?;
         self.slots.try_reserve(1).map_err(|_| TableFull)?;
         self.slots.push(Slot { generation: 0, value: Some(value) });
+        self.vacant_from = self.slots.len();
         Ok(name)
     }
 
@@ -63,10 +68,12 @@ impl<T, const TAG: u16> SlotTable<T, TAG> {
     }
 
     pub(crate) fn remove(&mut self, name: u64) -> Option<T> {
-        let slot = self.slots.get_mut(Self::index(name)?)?;
+        let index = Self::index(name)?;
+        let slot = self.slots.get_mut(index)?;
         if slot.generation != Self::generation(name) {
             return None;
         }
+        self.vacant_from = self.vacant_from.min(index);
         slot.value.take()
     }
 
@@ -90,6 +97,7 @@ impl<T, const TAG: u16> SlotTable<T, TAG> {
                 slot.value = None;
             }
         }
+        self.vacant_from = 0;
     }
 
     fn name(index: usize, generation: u32) -> Result<u64, TableFull> {
@@ -141,6 +149,25 @@ mod tests {
         assert_eq!(table.get_mut(old), None);
         assert_eq!(table.remove(old), None);
         assert_eq!(table.get(new), Some(&'b'));
+    }
+
+    #[test]
+    fn vacant_slots_are_found_in_any_order() {
+        let mut table = Table::new();
+        let mut names: Vec<_> = ('a'..='f').map(|value| table.insert(value).unwrap()).collect();
+        for at in [4, 1, 3] {
+            table.remove(names[at]);
+        }
+        for at in [1, 3, 4] {
+            names[at] = table.insert('x').unwrap();
+        }
+        table.retain(|value| *value != 'b' && *value != 'x');
+        for _ in 0..3 {
+            table.insert('y').unwrap();
+        }
+        assert_eq!(table.slots.len(), 6);
+        assert_eq!(table.iter().filter(|(_, value)| **value == 'y').count(), 3);
+        assert_eq!(table.get(names[1]), None);
     }
 
     #[test]

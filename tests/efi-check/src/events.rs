@@ -77,6 +77,26 @@ pub fn run() {
     groups();
     timers();
     time();
+    many();
+}
+
+/// More events at a time than any fixed part of an image has room for.
+fn many() {
+    const COUNT: usize = 20_000;
+    let events: *mut Event = env::pool(COUNT * size_of::<Event>()).cast();
+    let mut made = 0;
+    while made < COUNT {
+        let Ok(event) = create(efi::EVT_NOTIFY_SIGNAL, efi::TPL_CALLBACK, Some(record), 1) else { break };
+        unsafe { events.add(made).write(event) };
+        made += 1;
+    }
+    equal("CreateEvent: 20000 at a time", made, COUNT);
+    ORDER.store(0, Ordering::Relaxed);
+    signal(unsafe { events.add(made - 1).read() });
+    equal("SignalEvent: the last of 20000", ORDER.load(Ordering::Relaxed), 1);
+    let closed = (0..made).filter(|at| close(unsafe { events.add(*at).read() }) == Status::SUCCESS).count();
+    equal("CloseEvent: 20000", closed, made);
+    env::free(events.cast());
 }
 
 fn creation() {

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use r_efi::efi::{self, Event, Guid, MemoryDescriptor, RuntimeServices, Status, SystemTable, Time};
 
 use crate::env::{self, bs, free, pool, rt};
+use crate::images;
 use crate::memory::Map;
 use crate::options::Options;
 use crate::paging;
@@ -24,6 +25,9 @@ const BEFORE_EXIT: Guid =
 
 /// How many bytes of descriptors the program keeps for itself when memory services are gone.
 const MAP_ROOM: usize = 64 * 1024;
+
+/// What a runtime driver has put in the place of an address.
+const CHANGED: u64 = 0x1234_5678;
 
 static BEFORE: AtomicUsize = AtomicUsize::new(0);
 static DURING: AtomicUsize = AtomicUsize::new(0);
@@ -43,10 +47,11 @@ pub fn run(options: &Options) {
     set("AtRuntime", BS | RT, b"volatile");
     set("Kept", NV | BS | RT, b"kept");
     events();
+    let drivers = drivers();
     let map = leave(options.uart);
     after(options.fuzz > 0 && options.selects("fuzz"));
     runtime("before the change");
-    addresses(&map);
+    addresses(&map, drivers);
 }
 
 fn events() {
@@ -64,6 +69,13 @@ fn events() {
         let kind = efi::EVT_SIGNAL_EXIT_BOOT_SERVICES;
         (bs().create_event)(kind, efi::TPL_NOTIFY, Some(at_exit), null, &mut event);
     }
+}
+
+/// Two runtime drivers, of which one changes an address in its image.
+fn drivers() -> [*mut u64; 2] {
+    let addresses = [images::stay_at_runtime(), images::stay_at_runtime()];
+    unsafe { addresses[1].write(CHANGED) };
+    addresses
 }
 
 fn leave(uart: u64) -> Map {
@@ -139,7 +151,7 @@ fn runtime(round: &str) {
     report::one_of("runtime: GetNextHighMonotonicCount", is_now, &[Status::SUCCESS, Status::UNSUPPORTED]);
 }
 
-fn addresses(map: &Map) {
+fn addresses(map: &Map, drivers: [*mut u64; 2]) {
     let Some(mut tables) = paging::Map::new() else {
         return skipped("SetVirtualAddressMap", "no room in the address space");
     };
@@ -186,6 +198,9 @@ fn addresses(map: &Map) {
     tables.switch();
     check("after the change: CRC of runtime services", checksum_holds(unsafe { &raw const (*runtime_services).hdr }));
     check("after the change: CRC of the system table", checksum_holds(&raw const pointers.hdr));
+    let [moved, changed] = drivers.map(|address| unsafe { address.wrapping_byte_add(tables.offset as usize).read() });
+    equal("after the change: address in a runtime driver", moved, drivers[0].addr() as u64 + tables.offset);
+    equal("after the change: what a runtime driver changed", changed, CHANGED);
     runtime("after the change, old addresses gone");
     // These two need not be converted themselves; EDK2 leaves them where they were.
     if (rt().set_virtual_address_map as usize as u64) < tables.offset {

@@ -65,6 +65,26 @@ pub fn run() {
     notifications();
     device_paths();
     multiple();
+    many();
+}
+
+fn many() {
+    const COUNT: usize = 10_000;
+    let (mut value, id) = (0u64, guid(60));
+    let interface: *mut c_void = (&raw mut value).cast();
+    let made = (0..COUNT).take_while(|_| install(&mut ptr::null_mut(), &id, interface) == Status::SUCCESS).count();
+    equal("InstallProtocol: 10000 handles", made, COUNT);
+    let mut asked = id;
+    let (mut count, mut buffer) = (0, ptr::null_mut());
+    let is =
+        unsafe { (bs().locate_handle_buffer)(efi::BY_PROTOCOL, &mut asked, ptr::null_mut(), &mut count, &mut buffer) };
+    status("LocateHandleBuffer: 10000 handles", is, Status::SUCCESS);
+    let removed = (0..count).filter(|at| {
+        let handle = unsafe { buffer.add(*at).read() };
+        uninstall(handle, &id, interface) == Status::SUCCESS
+    });
+    equal("UninstallProtocol: 10000 handles", removed.count(), COUNT);
+    free(buffer.cast());
 }
 
 fn install_and_uninstall() {

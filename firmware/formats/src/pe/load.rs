@@ -79,13 +79,24 @@ impl Image {
     /// An image without a base relocation table is left as it is, unless its relocations were
     /// stripped and it is not at its image base.
     pub fn relocate(&self, memory: &mut [u8], load_address: u64) -> Result<(), Error> {
+        if load_address == self.image_base && memory.len() == self.size_of_image as usize {
+            return Ok(());
+        }
+        self.relocate_noting(memory, load_address, |_| {})
+    }
+
+    /// As [`Self::relocate`], and calls `note` with the offset of each 64-bit address in the image, so that it can be
+    /// moved once more. An image whose relocations were stripped cannot, wherever it is.
+    pub fn relocate_noting(
+        &self,
+        memory: &mut [u8],
+        load_address: u64,
+        mut note: impl FnMut(usize),
+    ) -> Result<(), Error> {
         if memory.len() != self.size_of_image as usize {
             return Err(Error::WrongMemorySize);
         }
         let delta = load_address.wrapping_sub(self.image_base);
-        if delta == 0 {
-            return Ok(());
-        }
         if self.is_relocs_stripped() {
             return Err(Error::RelocationsStripped);
         }
@@ -95,7 +106,7 @@ impl Image {
         let end = directory.end as usize;
         let mut block = directory.start as usize;
         while block < end {
-            block = relocate_block(memory, block, end, delta)?;
+            block = relocate_block(memory, block, end, delta, &mut note)?;
         }
         Ok(())
     }
@@ -153,7 +164,13 @@ impl Iterator for Permissions<'_> {
 }
 
 /// Applies one block of the base relocation table and returns where the next one begins.
-fn relocate_block(memory: &mut [u8], block: usize, end: usize, delta: u64) -> Result<usize, Error> {
+fn relocate_block(
+    memory: &mut [u8],
+    block: usize,
+    end: usize,
+    delta: u64,
+    note: &mut impl FnMut(usize),
+) -> Result<usize, Error> {
     let bad = Error::RelocationBlock(block as u32);
     let word = |memory: &[u8], offset: usize| -> Option<u32> {
         let bytes = memory.get(offset..)?.first_chunk()?;
@@ -180,6 +197,7 @@ fn relocate_block(memory: &mut [u8], block: usize, end: usize, delta: u64) -> Re
                 let target = page + usize::from(entry & 0xfff);
                 let value = memory.get_mut(target..).and_then(|rest| rest.first_chunk_mut()).ok_or(bad)?;
                 *value = u64::from_le_bytes(*value).wrapping_add(delta).to_le_bytes();
+                note(target);
             }
             other => return Err(Error::RelocationType(other)),
         }

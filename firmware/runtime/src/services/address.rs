@@ -8,9 +8,10 @@ use core::slice;
 use r_efi::efi::{self, EventNotify, MemoryDescriptor, RuntimeServices, Status, TableHeader};
 use realmfw_runtime::address_map::{AddressMap, Error};
 use realmfw_runtime::variables::Phase;
-use runtime_abi::ADDRESS_CHANGE_CAPACITY;
+use runtime_abi::{ADDRESS_CHANGE_CAPACITY, DRIVER_CAPACITY, Driver};
 
 use super::status;
+use crate::cache;
 use crate::region::{self, CODE_SIZE, Conversion, DATA_SIZE, with_state};
 use crate::tables;
 
@@ -84,6 +85,7 @@ unsafe fn change_to(conversion: &Conversion) -> Result<(), Status> {
     let map = unsafe { address_map(conversion) }.map_err(to_status)?;
     let region_size = (CODE_SIZE + DATA_SIZE) as u64;
     map.check_moves_whole(region::start(), region_size).map_err(to_status)?;
+    each_driver(|driver| map.check_moves_whole(driver.base, driver.size)).map_err(to_status)?;
     let mut pointers = read_pointers();
     let Pointers { services, firmware_vendor, runtime_services, configuration_table, rtc_base } = &mut pointers;
     map.convert_all(services).map_err(to_status)?;
@@ -93,6 +95,11 @@ unsafe fn change_to(conversion: &Conversion) -> Result<(), Status> {
 
     with_state(|state| state.conversion = Some(*conversion));
     notify();
+    // Behind the notifications, which run at the old addresses. Each address was converted a moment ago.
+    let _ = each_driver(|driver| {
+        relocate(driver, map.convert(driver.base)?.wrapping_sub(driver.base));
+        Ok(())
+    });
     with_state(|state| {
         state.conversion = None;
         state.is_virtual = true;
@@ -158,6 +165,39 @@ fn notify() {
         unsafe { function(change.event, change.context) };
         index = index.saturating_add(1);
     }
+}
+
+/// Does something with each runtime driver that the firmware has left, up to the first error.
+fn each_driver(mut work: impl FnMut(&Driver) -> Result<(), Error>) -> Result<(), Error> {
+    let tables = region::tables();
+    // SAFETY: the tables are complete, and only the firmware wrote to the list.
+    let count = unsafe { (*tables).driver_count }.min(DRIVER_CAPACITY);
+    let mut index = 0;
+    while index < count {
+        // SAFETY: below the capacity.
+        let driver = unsafe { (&raw const (*tables).drivers).cast::<Driver>().wrapping_add(index).read() };
+        work(&driver)?;
+        index = index.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Moves the addresses in an image by `distance`.
+fn relocate(driver: &Driver, distance: u64) {
+    let mut index = 0;
+    while index < driver.fixup_count {
+        // SAFETY: the firmware left so many fixups, and their places lie in the image, which is runtime memory that is
+        // still mapped, writable, at the old addresses. The driver does not run meanwhile.
+        unsafe {
+            let fixup = driver.fixups.wrapping_add(index).read();
+            let place = fixup.place as *mut u64;
+            if place.read_unaligned() == fixup.value {
+                place.write_unaligned(fixup.value.wrapping_add(distance));
+            }
+        }
+        index = index.saturating_add(1);
+    }
+    cache::sync_instructions(driver.base, driver.size);
 }
 
 fn to_status(error: Error) -> Status {

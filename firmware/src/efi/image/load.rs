@@ -9,6 +9,7 @@ use r_efi::efi::{self, MemoryType, Status};
 use thiserror::Error;
 
 use super::super::services::{self, Placement};
+use super::fixups::Fixups;
 use crate::arch::cache;
 use crate::measurement;
 use crate::memory::{self, Access, MapError};
@@ -25,9 +26,6 @@ pub enum LoadError {
     /// The file is malformed, or for another machine.
     #[error("{0}")]
     File(#[from] pe::Error),
-    /// A runtime driver.
-    #[error("runtime drivers are not supported")]
-    RuntimeDriver,
     /// Nothing in it could be started.
     #[error("the PE image has no entry point")]
     NoEntryPoint,
@@ -63,8 +61,7 @@ impl LoadError {
                 | pe::Error::Subsystem(_)
                 | pe::Error::NoDosSignature
                 | pe::Error::NoPeSignature,
-            )
-            | Self::RuntimeDriver => Status::UNSUPPORTED,
+            ) => Status::UNSUPPORTED,
             Self::File(_) | Self::NoEntryPoint | Self::NotFlat => Status::LOAD_ERROR,
             Self::Permissions(MapError::OutOfTables) => Status::OUT_OF_RESOURCES,
             Self::Permissions(_) | Self::Measurement(_) => Status::DEVICE_ERROR,
@@ -80,14 +77,16 @@ pub enum Kind {
     Application,
     /// Stays when it returns with success.
     Driver,
+    /// Stays when it returns with success, and with the operating system.
+    RuntimeDriver,
 }
 
 impl Kind {
-    fn of(image: &pe::Image) -> Result<Self, LoadError> {
+    fn of(image: &pe::Image) -> Self {
         match image.subsystem() {
-            Subsystem::Application => Ok(Self::Application),
-            Subsystem::BootServiceDriver => Ok(Self::Driver),
-            Subsystem::RuntimeDriver => Err(LoadError::RuntimeDriver),
+            Subsystem::Application => Self::Application,
+            Subsystem::BootServiceDriver => Self::Driver,
+            Subsystem::RuntimeDriver => Self::RuntimeDriver,
         }
     }
 
@@ -96,6 +95,7 @@ impl Kind {
         match self {
             Self::Application => (efi::LOADER_CODE, efi::LOADER_DATA),
             Self::Driver => (efi::BOOT_SERVICES_CODE, efi::BOOT_SERVICES_DATA),
+            Self::RuntimeDriver => (efi::RUNTIME_SERVICES_CODE, efi::RUNTIME_SERVICES_DATA),
         }
     }
 }
@@ -166,7 +166,8 @@ impl Buffer {
         self.start
     }
 
-    fn range(&self) -> core::ops::Range<u64> {
+    /// The pages.
+    pub fn range(&self) -> core::ops::Range<u64> {
         // The map has handed the pages out, so their end is an address.
         self.start..self.start.saturating_add(self.pages.saturating_mul(PAGE_SIZE))
     }
@@ -207,6 +208,8 @@ pub struct Mapped {
     pub size: u64,
     /// What it is.
     pub kind: Kind,
+    /// The addresses in a runtime driver.
+    pub fixups: Option<Fixups>,
 }
 
 impl Mapped {
@@ -219,7 +222,7 @@ impl Mapped {
     /// Loads a copy of the image in `file`.
     pub fn copy(file: &[u8]) -> Result<Self, LoadError> {
         let image = pe::Image::parse(file)?;
-        let (code, _) = Kind::of(&image)?.memory_types();
+        let (code, _) = Kind::of(&image).memory_types();
         let mut memory = Buffer::allocate(code, u64::from(image.size_of_image()), alignment(&image, file))?;
         image.load_into(file, memory.bytes_mut())?;
         Self::finish(&image, memory)
@@ -238,14 +241,19 @@ impl Mapped {
     }
 
     fn finish(image: &pe::Image, mut memory: Buffer) -> Result<Self, LoadError> {
-        let kind = Kind::of(image)?;
+        let kind = Kind::of(image);
         let base = memory.start;
         let entry = image.entry_point().ok_or(LoadError::NoEntryPoint)?;
         let size = image.size_of_image();
         let bytes = memory.bytes_mut().get_mut(..size as usize).ok_or(LoadError::NotFlat)?;
-        image.relocate(bytes, base)?;
+        let fixups = if kind == Kind::RuntimeDriver {
+            Some(Fixups::relocate(image, bytes, base)?)
+        } else {
+            image.relocate(bytes, base)?;
+            None
+        };
         protect(image, &memory)?;
-        Ok(Self { entry: base.saturating_add(u64::from(entry)), size: u64::from(size), memory, kind })
+        Ok(Self { entry: base.saturating_add(u64::from(entry)), size: u64::from(size), memory, kind, fixups })
     }
 }
 

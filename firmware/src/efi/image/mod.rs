@@ -1,11 +1,11 @@
 //! Images (UEFI 2.10, 7.4): loading, starting, leaving and unloading them.
 //!
-//! Applications and boot service drivers are supported. A runtime driver would have to be
-//! relocated again by `SetVirtualAddressMap()`, which belongs to the runtime services image and
-//! knows nothing of PE files: it is refused as unsupported.
+//! A runtime driver is relocated once more by `SetVirtualAddressMap()`. That belongs to the runtime
+//! services image, which knows nothing of PE files: it gets a list of the addresses to move.
 
 mod abi;
 mod file;
+mod fixups;
 mod load;
 mod path;
 mod registry;
@@ -14,4 +14,4 @@ mod switch;
 pub use abi::{exit, load_image, start_image, unload_image};
 pub use load::{Buffer, LoadError};
 pub use path::bytes as path_bytes;
-pub use registry::{firmware, init, load_from_buffer, load_in_place, set_load_options, start};
+pub use registry::{firmware, hand_over_drivers, init, load_from_buffer, load_in_place, set_load_options, start};

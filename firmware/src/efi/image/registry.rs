@@ -8,12 +8,15 @@ use core::ptr::{self, NonNull};
 use formats::pe;
 use r_efi::efi::{self, Guid, Handle, Status};
 use r_efi::protocols::{device_path, loaded_image, loaded_image_device_path};
+use runtime_abi::{DRIVER_CAPACITY, Driver};
 use spin::Mutex;
 
 use super::super::services;
+use super::fixups::Fixups;
 use super::load::{Buffer, Kind, LoadError, Mapped};
 use super::path::OwnedPath;
 use super::switch;
+use crate::memory::{self, Access, MapError};
 use crate::{log, measurement};
 
 /// Where an image is in its life.
@@ -39,7 +42,9 @@ struct Image {
     /// Dropping these frees the memory, so they come last.
     device_path: Option<OwnedPath>,
     _file_path: Option<OwnedPath>,
+    fixups: Option<Fixups>,
     memory: Buffer,
+    size: u64,
 }
 
 /// A handle as a name: compared and handed out, never followed.
@@ -180,6 +185,10 @@ fn register(parent: Handle, path: Option<&[u8]>, mapped: Mapped) -> Result<Handl
     let image = Image::new(parent, path, mapped)?;
     {
         let mut registry = REGISTRY.lock();
+        let drivers = registry.images.iter().filter(|image| image.kind == Kind::RuntimeDriver).count();
+        if image.kind == Kind::RuntimeDriver && drivers >= DRIVER_CAPACITY {
+            return Err(Status::OUT_OF_RESOURCES.into());
+        }
         registry.images.try_reserve(1).map_err(|_| Status::OUT_OF_RESOURCES)?;
     }
     // From here on nothing of the registry is held: installing runs notifications.
@@ -243,6 +252,8 @@ impl Image {
             protocol,
             device_path,
             _file_path: file_path,
+            fixups: mapped.fixups,
+            size: mapped.size,
             memory: mapped.memory,
         })
     }
@@ -314,7 +325,7 @@ pub fn start(handle: Handle) -> Result<Outcome, Status> {
         registry.running.pop();
         let image = registry.find(handle).ok_or(Status::INVALID_PARAMETER)?;
         let outcome = image.exit.take().unwrap_or(Outcome::plain(status));
-        let stays = image.kind == Kind::Driver && !outcome.status.is_error();
+        let stays = image.kind != Kind::Application && !outcome.status.is_error();
         image.state = if stays { State::Resident } else { State::Loaded };
         (outcome, stays)
     };
@@ -404,6 +415,22 @@ fn uninstall(handle: Handle, interface: *mut c_void, path: *mut c_void) {
     // A client may have taken them away already; then there is nothing to do.
     let _ = services::uninstall_protocol(handle, &loaded_image_device_path::PROTOCOL_GUID, path);
     let _ = services::uninstall_protocol(handle, &loaded_image::PROTOCOL_GUID, interface);
+}
+
+/// Tells `keep` of each runtime driver that stays with the operating system, and makes all of it writable, as its
+/// relocation by `SetVirtualAddressMap()` needs: loaders call that while they still run in the firmware's tables.
+///
+/// # Errors
+/// The page table's refusal.
+pub fn hand_over_drivers(mut keep: impl FnMut(Driver)) -> Result<(), MapError> {
+    let registry = REGISTRY.lock();
+    let stay = registry.images.iter().filter(|image| image.state != State::Loaded);
+    for (image, fixups) in stay.filter_map(|image| Some((image, image.fixups.as_ref()?))) {
+        memory::set_attributes(image.memory.range(), Access::ReadWriteExecute)?;
+        let (fixups, fixup_count) = fixups.list();
+        keep(Driver { base: image.memory.address(), size: image.size, fixups, fixup_count });
+    }
+    Ok(())
 }
 
 /// Whether a handle can be the parent of an image: one that has been loaded itself.

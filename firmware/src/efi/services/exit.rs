@@ -9,11 +9,12 @@ use r_efi::efi::{self, Handle, Status};
 use runtime_abi::{AddressChange, Tables};
 use uefi_core::events::EventTable;
 
-use super::super::event_log;
+use super::super::{event_log, image};
 use super::events;
 use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
 use crate::arch::psci;
+use crate::memory::MapError;
 use crate::{log, measurement, memory};
 
 /// Ends boot services.
@@ -41,6 +42,7 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     })?;
     measure(Action::ExitBootServices);
     events::signal_group(&efi::EVENT_GROUP_EXIT_BOOT_SERVICES);
+    or_stop(with_core(|core| hand_over_drivers(core.tables)));
     let enter_runtime = with_core(|core| {
         core.watchdog.disarm();
         core.exited = true;
@@ -71,6 +73,21 @@ fn hand_over_address_change(tables: NonNull<Tables>, events: &EventTable<Notify>
         count += 1;
     }
     tables.address_change_count = count;
+}
+
+/// Leaves to the runtime services image what `SetVirtualAddressMap()` has to relocate.
+fn hand_over_drivers(tables: NonNull<Tables>) -> Result<(), MapError> {
+    // SAFETY: as in `hand_over_address_change`.
+    let tables = unsafe { &mut *tables.as_ptr() };
+    let mut slots = tables.drivers.iter_mut();
+    tables.driver_count = 0;
+    image::hand_over_drivers(|driver| {
+        // There is room for as many as can be loaded.
+        if let Some(slot) = slots.next() {
+            *slot = driver;
+            tables.driver_count += 1;
+        }
+    })
 }
 
 /// What is not in the registers must not happen, and what calls has no way back.

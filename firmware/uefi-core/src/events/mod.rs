@@ -182,8 +182,10 @@ impl<N: Copy> EventTable<N> {
     /// # Errors
     /// [`EventError::Invalid`].
     pub fn close(&mut self, event: Event) -> Result<(), EventError> {
-        self.entries.remove(event.0).ok_or(EventError::Invalid)?;
-        self.recount_pending();
+        let entry = self.entries.remove(event.0).ok_or(EventError::Invalid)?;
+        if entry.queued.is_some() {
+            self.recount_pending();
+        }
         Ok(())
     }
 
