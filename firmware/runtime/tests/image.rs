@@ -202,7 +202,17 @@ fn from_boot_to_virtual_addresses() {
     // Boot.
     assert_eq!(
         services.names(),
-        ["SetupMode", "SecureBoot", "OsIndicationsSupported", "PlatformLangCodes", "PlatformLang"]
+        [
+            "SetupMode",
+            "SecureBoot",
+            "AuditMode",
+            "DeployedMode",
+            "BootOptionSupport",
+            "Timeout",
+            "OsIndicationsSupported",
+            "PlatformLangCodes",
+            "PlatformLang"
+        ]
     );
     assert_eq!(services.set("Boot", NV | BS, b"boot"), Status::SUCCESS);
     assert_eq!(services.set("Kept", NV | BS | RT, &[7; 40_000]), Status::SUCCESS);

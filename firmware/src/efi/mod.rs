@@ -7,5 +7,6 @@ pub mod protocols;
 mod runtime;
 pub mod services;
 mod start;
+pub mod variables;
 
 pub use start::{Error, start};

@@ -14,7 +14,7 @@ use thiserror::Error;
 use uefi_core::memory_map::{MapError, MemoryMap, Owner, Placement};
 
 use super::boot_services::{self, EfiParameters};
-use super::{image, protocols, runtime};
+use super::{image, protocols, runtime, variables};
 use crate::arch;
 use crate::memory;
 
@@ -80,6 +80,7 @@ pub unsafe fn start(machine: &Machine, ram: &RamLayout) -> Result<(), Error> {
     }
     image::init()?;
     protocols::install()?;
+    variables::publish_console()?;
     runtime.publish()?;
     Ok(())
 }

@@ -130,10 +130,69 @@ pub fn run() {
     );
     one_of("SetVariable: too large", set_large(), &[Status::OUT_OF_RESOURCES, Status::INVALID_PARAMETER]);
     set("Kept", NV | BS | RT, b"");
+    global();
     parameters();
     quota();
     time();
     others();
+}
+
+/// A global variable: its attributes and the start of its data, and how long that is.
+fn get_global(text: &str) -> Result<(u32, [u8; 128], usize), Status> {
+    let (mut name, mut vendor) = (name(text), efi::GLOBAL_VARIABLE);
+    let (mut attributes, mut data, mut size) = (0, [0; 128], 128);
+    let out: *mut c_void = data.as_mut_ptr().cast();
+    let status = unsafe { (rt().get_variable)(name.as_mut_ptr(), &mut vendor, &mut attributes, &mut size, out) };
+    if status == Status::SUCCESS { Ok((attributes, data, size)) } else { Err(status) }
+}
+
+fn set_global(text: &str, attributes: u32, data: &[u8]) -> Status {
+    let (mut name, mut vendor) = (name(text), efi::GLOBAL_VARIABLE);
+    let data_ptr: *mut c_void = data.as_ptr().cast_mut().cast();
+    unsafe { (rt().set_variable)(name.as_mut_ptr(), &mut vendor, attributes, data.len(), data_ptr) }
+}
+
+/// The variables of UEFI 2.10, table 3.1.
+fn global() {
+    let expect = |text: &str, attributes: u32, length: usize| match get_global(text) {
+        Ok((is, _, size)) => equal(text, (is, size), (attributes, length)),
+        Err(is) => failed(text, format_args!("{is:?}")),
+    };
+    for (text, length) in [("SetupMode", 1), ("SecureBoot", 1), ("AuditMode", 1), ("DeployedMode", 1)] {
+        expect(text, BS | RT, length);
+    }
+    expect("OsIndicationsSupported", BS | RT, 8);
+    expect("BootOptionSupport", BS | RT, 4);
+    expect("Timeout", NV | BS | RT, 2);
+    check("PlatformLang", get_global("PlatformLang").is_ok_and(|(is, ..)| is == NV | BS | RT));
+    check("PlatformLangCodes", get_global("PlatformLangCodes").is_ok_and(|(is, ..)| is == BS | RT));
+    let console = unsafe { (*crate::env::table()).console_out_handle };
+    let path: *const u8 = crate::env::interface(console, &efi::protocols::device_path::PROTOCOL_GUID);
+    for (text, attributes) in [
+        ("ConIn", NV | BS | RT),
+        ("ConOut", NV | BS | RT),
+        ("ErrOut", NV | BS | RT),
+        ("ConInDev", BS | RT),
+        ("ConOutDev", BS | RT),
+        ("ErrOutDev", BS | RT),
+    ] {
+        let is_path = get_global(text).is_ok_and(|(is, data, size)| {
+            let path = unsafe { core::slice::from_raw_parts(path, size) };
+            is == attributes && size > 4 && data[..size] == *path
+        });
+        check(text, is_path);
+    }
+    for text in ["SetupMode", "SecureBoot", "OsIndicationsSupported", "PlatformLangCodes"] {
+        status("SetVariable: read-only", set_global(text, BS | RT, b"x"), Status::WRITE_PROTECTED);
+    }
+    status("SetVariable: Boot####", set_global("Boot00F0", NV | BS | RT, b"option"), Status::SUCCESS);
+    status("SetVariable: Boot####: delete", set_global("Boot00F0", NV | BS | RT, b""), Status::SUCCESS);
+    status("SetVariable: Boot####: attributes", set_global("Boot00F0", BS, b"x"), Status::INVALID_PARAMETER);
+    let is = set_global("NotInTheTable", NV | BS | RT, b"x");
+    status("SetVariable: global, not of the specification", is, Status::INVALID_PARAMETER);
+    let signed = NV | BS | RT | efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS;
+    status("SetVariable: signature that is none", set("Signed", signed, &[0; 64]), Status::SECURITY_VIOLATION);
+    status("SetVariable: PK", set_global("PK", signed, &[0; 64]), Status::SECURITY_VIOLATION);
 }
 
 fn set_large() -> Status {

@@ -123,7 +123,8 @@ impl<'a> Variables<'a> {
         if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0
             || well_known::is_authenticated(name, guid)
         {
-            // There is nothing here to verify a signature with, so none passes.
+            // There is nothing here to verify a signature with, so none passes: a descriptor that is malformed and one
+            // that fails to verify have the same status (section 8.2.2).
             return Err(Error::SecurityViolation);
         }
         if !fits_one_variable(name.len(), data.len()) {
@@ -137,6 +138,7 @@ impl<'a> Variables<'a> {
             None if self.phase == Phase::Runtime && attributes & PERSISTENT != PERSISTENT => {
                 Err(Error::InvalidParameter)
             }
+            None if !well_known::may_create(name, guid, attributes) => Err(Error::InvalidParameter),
             // Appending nothing to nothing leaves nothing.
             None if data.is_empty() => Ok(()),
             None => self.store.insert(name, guid, attributes, data).map_err(|Full| Error::OutOfResources),

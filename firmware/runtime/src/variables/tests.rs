@@ -7,6 +7,7 @@ const BS: u32 = efi::VARIABLE_BOOTSERVICE_ACCESS;
 const RT: u32 = efi::VARIABLE_RUNTIME_ACCESS;
 const HR: u32 = efi::VARIABLE_HARDWARE_ERROR_RECORD;
 const APPEND: u32 = efi::VARIABLE_APPEND_WRITE;
+const COUNTED: u32 = efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS;
 const TIME_BASED: u32 = efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS;
 const VENDOR: Guid = Guid::from_fields(1, 2, 3, 4, 5, &[6; 6]);
 const OTHER: Guid = Guid::from_fields(1, 2, 3, 4, 5, &[7; 6]);
@@ -245,11 +246,91 @@ fn the_firmware_alone_writes_what_tells_about_it() {
         }
         assert_eq!(variables.set(&name(text), &VENDOR, BS, b"x"), Ok(()));
     }
-    assert_eq!(variables.set(&name("SetupMode2"), &global, BS, b"x"), Ok(()));
-    assert_eq!(variables.set(&name("Setu"), &global, BS, b"x"), Ok(()));
     assert_eq!(variables.set(&name("PlatformLang"), &global, NV | BS | RT, b"de\0"), Ok(()));
     assert_eq!(variables.set(&name("PK"), &global, NV | BS | RT, b"x"), Err(Error::SecurityViolation));
-    assert_eq!(variables.set(&name("db"), &global, BS, b"x"), Ok(()));
+    assert_eq!(variables.set(&name("db"), &VENDOR, BS, b"x"), Ok(()));
+}
+
+#[test]
+fn vendors_of_the_specification_have_its_variables_only() {
+    let mut machine = Machine::new(8192);
+    let mut variables = machine.variables();
+    let global = efi::GLOBAL_VARIABLE;
+    let database = Guid::from_fields(0xd719_b2cb, 0x3d3a, 0x4596, 0xa3, 0xbc, &[0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f]);
+    let persistent = [
+        "BootOrder",
+        "BootNext",
+        "Boot0000",
+        "BootFFFF",
+        "DriverOrder",
+        "Driver00A0",
+        "SysPrepOrder",
+        "SysPrep0001",
+        "Key0000",
+        "Timeout",
+        "OsIndications",
+        "PlatformLang",
+        "ConIn",
+        "ConOut",
+        "ErrOut",
+    ];
+    for text in persistent {
+        for attributes in [BS, NV | BS, BS | RT] {
+            let refused = variables.set(&name(text), &global, attributes, b"x");
+            assert_eq!(refused, Err(Error::InvalidParameter), "{text}");
+        }
+        assert_eq!(variables.set(&name(text), &global, NV | BS | RT, b"x"), Ok(()), "{text}");
+        assert_eq!(variables.set(&name(text), &global, NV | BS | RT | APPEND, b"y"), Ok(()), "{text}");
+        assert_eq!(variables.set(&name(text), &global, 0, b""), Ok(()), "{text}");
+    }
+    for text in ["BootCurrent", "ConInDev", "ConOutDev", "ErrOutDev"] {
+        assert_eq!(variables.set(&name(text), &global, NV | BS | RT, b"x"), Err(Error::InvalidParameter), "{text}");
+        assert_eq!(variables.set(&name(text), &global, BS | RT, b"x"), Ok(()), "{text}");
+    }
+    for text in ["SetupMode2", "Setu", "Boot", "Boot000", "Boot00000", "Boot00a0", "Boot000G", "boot0000", "db", "0000"]
+    {
+        for attributes in [BS | RT, NV | BS | RT, NV | BS | RT | APPEND] {
+            let refused = variables.set(&name(text), &global, attributes, b"x");
+            assert_eq!(refused, Err(Error::InvalidParameter), "{text}");
+        }
+        assert_eq!(variables.set(&name(text), &global, NV | BS | RT, b""), Err(Error::NotFound), "{text}");
+    }
+    for (text, guid) in [("PlatformRecovery0000", &global), ("AuditMode", &global), ("DeployedMode", &global)] {
+        assert_eq!(variables.set(&name(text), guid, BS | RT, b"x"), Err(Error::WriteProtected), "{text}");
+    }
+    assert_eq!(variables.set(&name("dby"), &database, NV | BS | RT, b"x"), Err(Error::InvalidParameter));
+    assert_eq!(variables.set(&name("db"), &database, NV | BS | RT, b"x"), Err(Error::SecurityViolation));
+    let record = efi::HARDWARE_ERROR_VARIABLE_GUID;
+    assert_eq!(variables.set(&name("HwErrRec0000"), &record, NV | BS | RT, b"x"), Err(Error::InvalidParameter));
+}
+
+/// EFI_VARIABLE_AUTHENTICATION_2 with an empty certificate, and what can be wrong with one.
+#[test]
+fn no_authentication_descriptor_passes() {
+    let mut descriptor = vec![0u8; 16];
+    descriptor[..4].copy_from_slice(&[0xea, 0x07, 11, 25]);
+    descriptor.extend(24u32.to_le_bytes());
+    descriptor.extend([0x00, 0x02, 0xf1, 0x0e]);
+    descriptor.extend([0x9d, 0xd2, 0xaf, 0x4a, 0xdf, 0x68, 0xee, 0x49, 0x8a, 0xa9, 0x34, 0x7d, 0x37, 0x56, 0x65, 0xa7]);
+    let whole = [descriptor.clone(), b"value".to_vec()].concat();
+    let changed = |at: usize| {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x80;
+        changed
+    };
+    let mut shapes = vec![Vec::new(), descriptor[..20].to_vec(), descriptor.clone(), whole.clone()];
+    // Pad1, Nanosecond, TimeZone, Daylight, Pad2, dwLength, wRevision, wCertificateType, CertType.
+    shapes.extend([7, 8, 12, 14, 15, 16, 20, 22, 24].map(changed));
+    let mut machine = Machine::new(4096);
+    for data in shapes {
+        for attributes in [NV | BS | TIME_BASED, NV | BS | RT | TIME_BASED, NV | BS | TIME_BASED | APPEND, TIME_BASED] {
+            assert_eq!(machine.set("Signed", attributes, &data), Err(Error::SecurityViolation), "{data:x?}");
+        }
+        assert_eq!(machine.set("Signed", NV | BS | RT | COUNTED, &data), Err(Error::Unsupported));
+        let enhanced = NV | BS | RT | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
+        assert_eq!(machine.set("Signed", enhanced, &data), Err(Error::Unsupported));
+    }
+    assert_eq!(machine.used, 0);
 }
 
 /// The same rules told another way: a list, and one decision after the other.

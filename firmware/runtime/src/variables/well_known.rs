@@ -5,13 +5,15 @@
 
 use r_efi::efi::{self, Guid};
 
-use super::BOOT_AND_RUNTIME;
+use super::{BOOT_AND_RUNTIME, PERSISTENT};
 
 /// `EFI_IMAGE_SECURITY_DATABASE_GUID` (UEFI 2.10, section 32.6.1).
 const IMAGE_SECURITY_DATABASE: Guid =
     Guid::from_fields(0xd719_b2cb, 0x3d3a, 0x4596, 0xa3, 0xbc, &[0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f]);
 
 /// Global variables that only the firmware writes.
+///
+/// AuditMode and DeployedMode can be written where images are verified, which the firmware does not do.
 const READ_ONLY: &[u8] = b"SetupMode SecureBoot AuditMode DeployedMode VendorKeys SignatureSupport \
     PKDefault KEKDefault dbDefault dbxDefault dbtDefault dbrDefault \
     OsIndicationsSupported BootOptionSupport HwErrRecSupport CryptoIndicationsSupported \
@@ -23,9 +25,38 @@ const AUTHENTICATED_GLOBAL: &[u8] = b"PK KEK OsRecoveryOrder";
 /// Signature databases, which also change only with a signature.
 const AUTHENTICATED_DATABASE: &[u8] = b"db dbx dbt dbr";
 
+/// Global variables that others write too and that outlive a reset, where there is storage that does.
+const PERSISTENT_GLOBAL: &[u8] =
+    b"BootOrder BootNext DriverOrder SysPrepOrder Timeout OsIndications CryptoIndications \
+    PlatformLang Lang ConIn ConOut ErrOut";
+
+/// The names of numbered global variables of that kind, in front of four upper-case hexadecimal digits.
+const NUMBERED: &[u8] = b"Boot Driver SysPrep Key";
+
+/// Global variables that say what is so on this boot.
+const PRESENT_GLOBAL: &[u8] = b"BootCurrent ConInDev ConOutDev ErrOutDev";
+
+/// Whether a variable may be made with these attributes. What has a vendor that the specification defines must be a
+/// variable that it defines, with the attributes that it gives (UEFI 2.10, section 3.3 and table 3.1).
+pub fn may_create(name: &[u8], guid: &Guid, attributes: u32) -> bool {
+    if *guid == efi::GLOBAL_VARIABLE {
+        let wanted = if is_among(name, PERSISTENT_GLOBAL) || is_numbered(name, NUMBERED) {
+            PERSISTENT
+        } else if is_among(name, PRESENT_GLOBAL) {
+            BOOT_AND_RUNTIME
+        } else {
+            return false;
+        };
+        return attributes == wanted;
+    }
+    // Those that these vendors have are never made here, or are error records.
+    *guid != IMAGE_SECURITY_DATABASE
+        && (*guid != efi::HARDWARE_ERROR_VARIABLE_GUID || attributes & efi::VARIABLE_HARDWARE_ERROR_RECORD != 0)
+}
+
 /// Whether only the firmware may write this variable.
 pub fn is_read_only(name: &[u8], guid: &Guid) -> bool {
-    *guid == efi::GLOBAL_VARIABLE && is_among(name, READ_ONLY)
+    *guid == efi::GLOBAL_VARIABLE && (is_among(name, READ_ONLY) || is_numbered(name, b"PlatformRecovery"))
 }
 
 /// Whether this variable must not change without a verified signature, whatever the attributes.
@@ -47,12 +78,15 @@ pub fn is_hardware_error_record(name: &[u8], guid: &Guid) -> bool {
 /// Calls `create` with the name, the attributes and the data of each global variable that exists
 /// from the start.
 pub fn defaults(mut create: impl FnMut(&[u8], u32, &[u8])) {
-    let persistent = BOOT_AND_RUNTIME | efi::VARIABLE_NON_VOLATILE;
     create(ucs2(b"SetupMode").as_flattened(), BOOT_AND_RUNTIME, &[1]);
     create(ucs2(b"SecureBoot").as_flattened(), BOOT_AND_RUNTIME, &[0]);
+    create(ucs2(b"AuditMode").as_flattened(), BOOT_AND_RUNTIME, &[0]);
+    create(ucs2(b"DeployedMode").as_flattened(), BOOT_AND_RUNTIME, &[0]);
+    create(ucs2(b"BootOptionSupport").as_flattened(), BOOT_AND_RUNTIME, &[0; 4]);
+    create(ucs2(b"Timeout").as_flattened(), PERSISTENT, &[0; 2]);
     create(ucs2(b"OsIndicationsSupported").as_flattened(), BOOT_AND_RUNTIME, &[0; 8]);
     create(ucs2(b"PlatformLangCodes").as_flattened(), BOOT_AND_RUNTIME, b"en\0");
-    create(ucs2(b"PlatformLang").as_flattened(), persistent, b"en\0");
+    create(ucs2(b"PlatformLang").as_flattened(), PERSISTENT, b"en\0");
 }
 
 fn ucs2<const LENGTH: usize>(ascii: &[u8; LENGTH]) -> [[u8; 2]; LENGTH] {
@@ -70,4 +104,10 @@ fn ascii(name: &[u8]) -> impl Iterator<Item = u8> {
 
 fn is_among(name: &[u8], list: &[u8]) -> bool {
     list.split(|byte| *byte == b' ').any(|entry| ascii(name).eq(entry.iter().copied()))
+}
+
+/// Whether the name is one of the list with four digits behind it.
+fn is_numbered(name: &[u8], list: &[u8]) -> bool {
+    let Some((stem, digits)) = name.split_last_chunk::<8>() else { return false };
+    is_among(stem, list) && ascii(digits).all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'))
 }
