@@ -3,13 +3,17 @@
 use core::hint;
 use core::ptr;
 
+use crate::env::bs;
+use crate::options::Options;
+
 /// An address that no machine maps.
 const NOWHERE: usize = 0x7654_3210_0000;
 
 /// Does what `kind` says: `read` from nowhere, `write` to code, `jump` to data, exhaust the `stack`, run an
-/// `undefined` instruction. Does not return when the firmware takes it as it must.
-pub fn provoke(kind: &str) {
-    match kind {
+/// `undefined` instruction, or damage the firmware's own state so that one of its checks ends in a `panic`. Does not
+/// return when the firmware takes it as it must.
+pub fn provoke(options: &Options) {
+    match options.fault() {
         "read" => {
             // SAFETY: none; the fault is the point.
             unsafe { ptr::without_provenance::<u64>(NOWHERE).read_volatile() };
@@ -30,6 +34,14 @@ pub fn provoke(kind: &str) {
         }
         // SAFETY: none, as before.
         "undefined" => unsafe { core::arch::asm!("udf #0") },
+        "panic" => {
+            let (distance, size) = options.overwrite;
+            let stall = bs().stall;
+            let state = ptr::with_exposed_provenance_mut::<u8>((stall as usize).wrapping_add(distance));
+            // SAFETY: none: it is the firmware's memory, which boot services leave a client free to write to.
+            unsafe { state.write_bytes(0xff, size) };
+            let _ = unsafe { stall(0) };
+        }
         _ => {}
     }
 }

@@ -8,6 +8,7 @@
 //! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
 //! are typed before anything else; `fault=<kind>` makes a fault
 //! (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
+//! `watchdog=<seconds>` sets the watchdog, 0 disarming it; `stall=<seconds>` stalls for so long and then powers off.
 //! Behind it the machine is powered off.
 #![no_std]
 #![no_main]
@@ -36,6 +37,7 @@ mod protocols;
 mod report;
 mod tables;
 mod variables;
+mod watchdog;
 
 use core::panic::PanicInfo;
 
@@ -63,7 +65,8 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     if options.returns {
         return efi::Status::ABORTED;
     }
-    faults::provoke(options.fault());
+    faults::provoke(&options);
+    watchdog::run(&options);
     if options.keys > 0 {
         keys::print(options.keys);
     }

@@ -16,6 +16,12 @@ pub struct Options {
     pub returns: bool,
     pub keys: u64,
     pub uart: u64,
+    /// Seconds for the watchdog, if it is to be set at all.
+    pub watchdog: Option<u64>,
+    /// Seconds to stall.
+    pub stall: u64,
+    /// Memory to overwrite: its distance from `Stall()`, and its size.
+    pub overwrite: (usize, usize),
 }
 
 impl Options {
@@ -29,6 +35,9 @@ impl Options {
             returns: false,
             keys: 0,
             uart: DEFAULT_UART,
+            watchdog: None,
+            stall: 0,
+            overwrite: (0, 0),
         };
         let image = env::loaded_image();
         if image.load_options.is_null() {
@@ -54,9 +63,13 @@ impl Options {
                 "keys" => options.keys = value.parse().unwrap_or(0),
                 "return" => options.returns = true,
                 "stay" => options.stay = true,
-                "uart" => {
-                    let digits = value.trim_start_matches("0x");
-                    options.uart = u64::from_str_radix(digits, 16).unwrap_or(DEFAULT_UART);
+                "uart" => options.uart = hex(value).unwrap_or(DEFAULT_UART),
+                "watchdog" => options.watchdog = value.parse().ok(),
+                "stall" => options.stall = value.parse().unwrap_or(0),
+                "overwrite" => {
+                    let (distance, size) = value.split_once('+').unwrap_or_default();
+                    let number = |digits| hex(digits).unwrap_or(0) as usize;
+                    options.overwrite = (number(distance), number(size));
                 }
                 _ => {}
             }
@@ -74,6 +87,10 @@ impl Options {
     pub fn fault(&self) -> &str {
         get(&self.fault)
     }
+}
+
+fn hex(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()
 }
 
 fn put(to: &mut [u8; 16], value: &str) {

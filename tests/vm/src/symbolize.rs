@@ -1,9 +1,12 @@
 //! Names for the addresses in the firmware's fault and panic reports.
 
+use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use addr2line::Loader;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use object::{Object, ObjectSymbol};
 
 /// What the firmware writes in front of an offset into its image.
 pub const MARK: &str = "image+0x";
@@ -68,6 +71,19 @@ impl Symbols {
         }
         annotated
     }
+}
+
+/// The offset into the image of the function or variable with a path such as `realmfw::log::LEVEL`, and its size.
+pub fn find(elf: &Path, path: &str) -> Result<Range<u64>> {
+    let bytes = fs::read(elf)?;
+    let file = object::File::parse(bytes.as_slice())?;
+    let is_it = |symbol: &object::Symbol<'_, '_>| {
+        // Behind the path there may be a hash.
+        let rest = symbol.name().ok().map(demangled).and_then(|name| name.strip_prefix(path).map(str::to_owned));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::h"))
+    };
+    let symbol = file.symbols().find(is_it).with_context(|| format!("{}: no symbol {path}", elf.display()))?;
+    Ok(symbol.address()..symbol.address() + symbol.size())
 }
 
 fn demangled(name: &str) -> String {

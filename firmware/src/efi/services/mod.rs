@@ -16,7 +16,7 @@ pub(super) mod memory_attributes;
 pub(super) mod protocols;
 pub(super) mod state;
 mod status;
-pub(super) mod time;
+pub mod time;
 
 pub use configuration::{Console, install_configuration_table, set_console, system_table};
 pub use events::{

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use qemu_tests::{PLAIN, present, stops_with};
-use vm::symbolize::Symbols;
+use vm::symbolize::{self, Symbols};
 use vm::workspace;
 
 fn tells(kind: &str, messages: &[&str]) -> Result<()> {
@@ -38,4 +38,23 @@ faults! {
     a_jump_to_data: "jump", ["instruction abort, permission fault"];
     an_exhausted_stack: "stack", ["the guard page: the stack is exhausted"];
     an_undefined_instruction: "undefined", ["undefined instruction?"];
+}
+
+/// A program damages the firmware's state, so that one of the firmware's own checks fails.
+#[test]
+fn a_panic() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let elf = workspace::elf();
+    let stall = symbolize::find(&elf, "realmfw::efi::boot_services::misc::stall")?;
+    let core = symbolize::find(&elf, "realmfw::efi::services::state::CORE")?;
+    let command_line =
+        format!("fault=panic overwrite={:x}+{:x}", core.start.wrapping_sub(stall.start), core.end - core.start);
+    let machine = PLAIN.machine().kernel(workspace::efi_check()).append(command_line);
+    let finished = stops_with(machine, &["realmfw: panic: ", " at firmware/src/efi/services/state.rs:", "backtrace:"])?;
+    let annotated = Symbols::load(&elf)?.annotate(&finished.console);
+    let (_, backtrace) = annotated.split_once("backtrace:").context("no backtrace")?;
+    for name in ["services/time.rs", "realmfw_main"] {
+        ensure!(backtrace.contains(name), "{annotated}the backtrace does not lead to {name}");
+    }
+    Ok(())
 }

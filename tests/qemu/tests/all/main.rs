@@ -9,3 +9,4 @@ mod lifecycle;
 mod memory;
 mod placement;
 mod refusals;
+mod watchdog;
