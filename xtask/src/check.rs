@@ -1,6 +1,7 @@
 //! Formatting, lints and licences.
 
 use std::fs;
+use std::slice;
 
 use anyhow::{Context, Result, bail};
 
@@ -19,7 +20,7 @@ const HOST: [&str; 3] = ["insn-count", "qemu-tests", "realm-tests"];
 pub const UEFI: &str = "aarch64-unknown-uefi";
 
 /// The EFI programs of the tests.
-pub const EFI_PROGRAMS: &str = "efi-check";
+pub const EFI_PROGRAMS: [&str; 2] = ["efi-check", "uefi-walk"];
 
 /// `cargo fmt` would change nothing.
 pub fn format() -> Result<()> {
@@ -44,10 +45,9 @@ pub fn lint() -> Result<()> {
         bare.args(["clippy", "--quiet", "--release", "--target", TARGET, "--package", name]);
         command::run(bare.args(["--", "--deny", "warnings"]))?;
     }
-    if members.iter().any(|member| member == EFI_PROGRAMS) {
+    for name in EFI_PROGRAMS.iter().filter(|name| is_member(name)) {
         let mut efi = command::cargo();
-        efi.args(["clippy", "--quiet", "--target", UEFI]);
-        efi.args(["--package", EFI_PROGRAMS]);
+        efi.args(["clippy", "--quiet", "--target", UEFI, "--package", name]);
         command::run(efi.args(["--", "--deny", "warnings"]))?;
     }
     Ok(())
@@ -73,6 +73,7 @@ pub fn licences() -> Result<()> {
     let path = vm::workspace::root().join("deny.toml");
     let deny = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let allowed = allowed(&deny).context("deny.toml allows no licence")?;
+    let exceptions = exceptions(&deny);
     let mut cargo = command::cargo();
     let list = command::output(cargo.args([
         "tree",
@@ -90,6 +91,10 @@ pub fn licences() -> Result<()> {
         .lines()
         .filter_map(|line| line.trim_end_matches(" (*)").split_once('\t'))
         .filter(|(_, licence)| !permits(licence, &allowed))
+        .filter(|(package, licence)| {
+            let name = package.split_whitespace().next().unwrap_or_default();
+            !exceptions.iter().any(|(excepted, allowed)| excepted == name && permits(licence, slice::from_ref(allowed)))
+        })
         .map(|(package, licence)| format!("{package}: {licence:?}"))
         .collect();
     refused.sort();
@@ -106,6 +111,15 @@ fn allowed(deny: &str) -> Option<Vec<String>> {
     let (list, _) = rest.split_once(']')?;
     let quoted = list.split('"').skip(1).step_by(2);
     Some(quoted.map(str::to_owned).collect())
+}
+
+/// The crates of the `exceptions` list in deny.toml, each with the licence that it alone may have.
+fn exceptions(deny: &str) -> Vec<(String, String)> {
+    let between = |line: &str, before: &str| {
+        let (_, rest) = line.split_once(before)?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    deny.lines().filter_map(|line| Some((between(line, "crate = \"")?, between(line, "{ allow = [\"")?))).collect()
 }
 
 /// Whether an SPDX expression lets the crate be used under the allowed licences. `/` is the old way
@@ -170,5 +184,7 @@ mod tests {
         let deny = "[licenses]\nallow = [\n  \"MIT\",\n  \"Apache-2.0\",\n]\nx = [\"GPL\"]\n";
         assert_eq!(allowed(deny).unwrap(), ["MIT", "Apache-2.0"]);
         assert_eq!(allowed("[licenses]\n"), None);
+        let deny = "exceptions = [\n  { allow = [\"MPL-2.0\"], crate = \"ucs2\" },\n]\n";
+        assert_eq!(exceptions(deny), [("ucs2".to_owned(), "MPL-2.0".to_owned())]);
     }
 }

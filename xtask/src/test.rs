@@ -227,12 +227,7 @@ fn qemu(options: &Options) -> Result<Tally> {
     if !options.only.is_empty() && !options.only.contains(&Step::Build) {
         image::build()?;
     }
-    if check::members()?.iter().any(|name| name == check::EFI_PROGRAMS) {
-        tools::ensure_target(check::UEFI)?;
-        let mut cargo = command::cargo();
-        cargo.args(["build", "--quiet", "--release", "--target", check::UEFI]);
-        command::run(cargo.args(["--package", check::EFI_PROGRAMS]))?;
-    }
+    efi_programs()?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "qemu-tests", "--no-fail-fast", "--"]);
     // Each boot keeps one host CPU busy, and two boots are what the smallest CI machine can do.
@@ -241,6 +236,16 @@ fn qemu(options: &Options) -> Result<Tally> {
     // An error here has the console in it; where in the test it came from says nothing.
     cargo.env("RUST_BACKTRACE", "0");
     tests(&mut cargo)
+}
+
+/// Builds the EFI programs that the tests start.
+fn efi_programs() -> Result<()> {
+    tools::ensure_target(check::UEFI)?;
+    for name in check::EFI_PROGRAMS {
+        let mut cargo = command::cargo();
+        command::run(cargo.args(["build", "--quiet", "--release", "--target", check::UEFI, "--package", name]))?;
+    }
+    Ok(())
 }
 
 fn realm_tests(options: &Options) -> Result<Tally> {

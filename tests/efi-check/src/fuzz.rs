@@ -2,6 +2,10 @@
 //! that are null or good for what the service does with them. The firmware may refuse or do what
 //! is asked, but must go on.
 
+mod paths;
+mod protocols;
+mod runtime;
+
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -160,7 +164,7 @@ impl Fuzz {
     }
 
     fn call(&mut self) {
-        match self.random.below(24) {
+        match self.random.below(28) {
             0 => self.allocate_pages(),
             1 => self.free_pages(),
             2 => self.allocate_pool(),
@@ -182,7 +186,11 @@ impl Fuzz {
             20 => self.image_handles(),
             21 => self.controllers(),
             22 => self.misc(),
-            _ => self.register(),
+            23 => self.register(),
+            24 => self.multiple(),
+            25 => self.device_path(),
+            26 => self.runtime(),
+            _ => self.members(),
         }
     }
 
@@ -478,7 +486,15 @@ impl Fuzz {
 
     fn misc(&mut self) {
         unsafe {
-            match self.random.below(4) {
+            match self.random.below(5) {
+                4 => {
+                    let half = SCRATCH / 2;
+                    let (to, from) = (self.random.below(half), self.random.below(half));
+                    let length = self.random.below(half);
+                    let at = |offset: usize| self.scratch.wrapping_add(offset).cast();
+                    (bs().copy_mem)(at(to), at(from), length);
+                    (bs().set_mem)(at(from), length, to as u8);
+                }
                 0 => {
                     let _ = (bs().stall)(self.random.below(50));
                 }
@@ -515,6 +531,7 @@ impl Fuzz {
     }
 
     fn clean_up(&mut self) {
+        self.forget_variables();
         for slot in 0..SLOTS {
             self.release(slot);
             let (memory, event) = (self.pools[slot], self.events[slot]);

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-/// What the last line of the initramfs and of the EFI program `tests/efi-check` begins with.
-const SUMMARIES: [&str; 2] = ["realmfw-checks: ", "efi-check: "];
+/// What the last line of the initramfs and of the EFI programs `tests/efi-check` and `tests/uefi-walk` begins with.
+const SUMMARIES: [&str; 3] = ["realmfw-checks: ", "efi-check: ", "uefi-walk: "];
 
 /// How the guest ends after its checks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

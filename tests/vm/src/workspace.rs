@@ -87,3 +87,8 @@ pub fn edk2() -> PathBuf {
 pub fn efi_check() -> PathBuf {
     target().join("aarch64-unknown-uefi/release/efi-check.efi")
 }
+
+/// The EFI program that uses the services through the `uefi` crate.
+pub fn uefi_walk() -> PathBuf {
+    target().join("aarch64-unknown-uefi/release/uefi-walk.efi")
+}

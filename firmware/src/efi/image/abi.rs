@@ -27,9 +27,11 @@ pub unsafe extern "efiapi" fn load_image(
     source_size: usize,
     image: *mut Handle,
 ) -> Status {
-    // With neither, the specification's table has NOT_FOUND too; its conformance suite wants this one.
-    if image.is_null() || !registry::is_image(parent) || (path.is_null() && source.is_null()) {
+    if image.is_null() || !registry::is_image(parent) {
         return Status::INVALID_PARAMETER;
+    }
+    if path.is_null() && source.is_null() {
+        return Status::NOT_FOUND;
     }
     // SAFETY: null or a device path, by the service's contract; the borrow ends with the copy, during which nothing
     // outside is called.
@@ -81,7 +83,7 @@ unsafe fn copy_of_file(source: *const u8, size: usize) -> Result<Buffer, LoadErr
 }
 
 fn load_file(boot_policy: bool, parent: Handle, path: Option<&[u8]>) -> Result<Handle, LoadError> {
-    let path = path.ok_or(Status::INVALID_PARAMETER)?;
+    let path = path.ok_or(Status::NOT_FOUND)?;
     let file = file::read(boot_policy, path)?;
     registry::load_from_buffer(parent, Some(path), file.bytes())
 }

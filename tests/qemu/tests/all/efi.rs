@@ -12,6 +12,13 @@ fn passes(boot: &Boot, command_line: &str) -> Result<()> {
     all_hold(&run(&machine, BOOT_LIMIT)?)
 }
 
+/// A program that knows nothing of this firmware.
+#[test]
+fn walk() -> Result<()> {
+    present(&workspace::uefi_walk())?;
+    all_hold(&run(&PLAIN.machine().kernel(workspace::uefi_walk()), BOOT_LIMIT)?)
+}
+
 macro_rules! programs {
     ($($name:ident: $boot:expr, $command_line:literal;)*) => {$(
         #[test]
