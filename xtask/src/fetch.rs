@@ -167,7 +167,7 @@ pub fn ensure(items: &[Item], setup: Setup) -> Result<()> {
     // One at a time: two would unpack over each other.
     let lock = File::create(workspace::cache().join("lock"))?;
     lock.lock()?;
-    let missing: Vec<_> = items.iter().filter(|item| !item.dir().is_dir()).copied().collect();
+    let missing = missing(items, |item| item.dir().is_dir());
     if missing.is_empty() {
         return Ok(());
     }
@@ -182,6 +182,17 @@ pub fn ensure(items: &[Item], setup: Setup) -> Result<()> {
         fetch(item, &apt)?;
     }
     Ok(())
+}
+
+/// What of `items` is not there, each once.
+fn missing(items: &[Item], is_there: impl Fn(Item) -> bool) -> Vec<Item> {
+    let mut missing = Vec::new();
+    for &item in items {
+        if !is_there(item) && !missing.contains(&item) {
+            missing.push(item);
+        }
+    }
+    missing
 }
 
 /// Forgets everything that was fetched.
@@ -260,6 +271,13 @@ fn keep_file(from: &Path, name: &str, dir: &Path, new_name: &str) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_fetched_twice() {
+        let items = [Item::Kernel(Kernel::Linux7), Item::Kernel(Kernel::Linux7), Item::Busybox];
+        assert_eq!(missing(&items, |_| false), [Item::Kernel(Kernel::Linux7), Item::Busybox]);
+        assert_eq!(missing(&items, |item| item == Item::Busybox), [Item::Kernel(Kernel::Linux7)]);
+    }
 
     #[test]
     fn releases_compare_by_number() {

@@ -224,9 +224,7 @@ fn qemu(options: &Options) -> Result<Tally> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&Item::ALL, options.setup)?;
     initramfs::build_all()?;
-    if !options.only.is_empty() && !options.only.contains(&Step::Build) {
-        image::build()?;
-    }
+    build_unless_done(options)?;
     efi_programs()?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "qemu-tests", "--no-fail-fast", "--"]);
@@ -248,9 +246,18 @@ fn efi_programs() -> Result<()> {
     Ok(())
 }
 
+/// The image of these sources, also where the step that builds it was left out.
+fn build_unless_done(options: &Options) -> Result<()> {
+    if options.only.is_empty() || options.only.contains(&Step::Build) {
+        return Ok(());
+    }
+    image::build()
+}
+
 fn realm_tests(options: &Options) -> Result<Tally> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&[Item::Kernel(realm_vm::KERNEL), Item::Busybox], options.setup)?;
+    build_unless_done(options)?;
     realm::build()?;
     realm::build_initramfs()?;
     let mut cargo = command::cargo();
