@@ -171,7 +171,7 @@ impl Node {
         self.properties.retain(|(key, _)| key != name);
     }
 
-    fn is_compatible(&self, with: &str) -> bool {
+    pub(crate) fn is_compatible(&self, with: &str) -> bool {
         let value = self.property("compatible").unwrap_or_default();
         value.split(|byte| *byte == 0).any(|text| text == with.as_bytes())
     }
@@ -189,12 +189,12 @@ impl Node {
     }
 
     /// `reg` with two address and two size cells.
-    fn regions(&self) -> Vec<Range<u64>> {
+    pub(crate) fn regions(&self) -> Vec<Range<u64>> {
         let cells = self.cells("reg");
         cells.chunks_exact(4).filter_map(region).collect()
     }
 
-    fn child(&mut self, name: &str) -> &mut Node {
+    pub(crate) fn child(&mut self, name: &str) -> &mut Node {
         let index = self.children.iter().position(|child| child.name == name);
         let index = index.unwrap_or_else(|| {
             self.children.push(Node { name: name.to_string(), ..Node::default() });

@@ -2,7 +2,7 @@
 //! EL1 under stock QEMU.
 //!
 //! This library is what of it knows no hardware: the option string, the realm's initial
-//! measurement, the attestation token, the device tree the host hands over, the placement of
+//! measurement, the attestation token, the device tree the host hands over, a UART, the placement of
 //! memory, syndromes, PSCI. The RSI state machine is in the `rsi` crate. The binary beside it
 //! (`main.rs`) is the EL2 program.
 
@@ -14,8 +14,10 @@ extern crate alloc;
 pub mod cbor;
 pub mod dtb;
 pub mod fw_cfg;
+pub mod fw_cfg_setup;
 pub mod launch;
 pub mod layout;
+pub mod ns16550;
 pub mod options;
 pub mod psci;
 pub mod rim;

@@ -137,6 +137,8 @@ pub struct Options {
     pub dma: Dma,
     /// Granularity in bytes of RIPAS changes the host can do; it is also what RHI reports.
     pub align: u64,
+    /// Bytes of the kernel in fw_cfg that are its setup part.
+    pub fw_cfg_setup: Option<u32>,
     /// Whether each RSI call is logged.
     pub log: bool,
     /// Misbehaviour.
@@ -162,6 +164,7 @@ impl Default for Options {
             pmu: None,
             dma: Dma::SharedBit,
             align: rsi::GRANULE,
+            fw_cfg_setup: None,
             log: false,
             host: Misbehaviour {
                 ripas: RipasHabit::Accept,
@@ -224,6 +227,9 @@ impl Options {
                 choice(value, [("shared", Dma::SharedBit), ("canonical", Dma::Canonical)]).map(|dma| self.dma = dma)
             }
             "align" => number(value).map(|align| self.align = align),
+            "fw-cfg-setup" => {
+                number(value).and_then(|size| u32::try_from(size).ok()).map(|size| self.fw_cfg_setup = Some(size))
+            }
             "log" => value.is_empty().then(|| self.log = true),
             _ => return self.host.set(key, value),
         };
@@ -356,7 +362,7 @@ fn range(text: &str) -> Option<Range<u64>> {
 
 /// Names of all options, for the message that follows a refused one.
 pub const NAMES: &str = "firmware kvmtool kernel initrd ram width hash rpv rmm rsi sve bps wps pmu \
-     dma align log ripas destroy empty device fw-cfg-change fw-cfg-size dtb irq-storm late-dma \
+     dma align fw-cfg-setup log ripas destroy empty device fw-cfg-change fw-cfg-size dtb irq-storm late-dma \
      tamper append";
 
 /// The words of [`NAMES`].
@@ -372,7 +378,7 @@ mod tests {
     fn reads_a_launch() {
         let options = Options::parse(
             "model-rmm kernel=/a/Image initrd=/b ram=3G width=34 hash=sha-384 rmm=2.0 rsi=1.1 \
-             rpv=0102ff log append=console=ttyAMA0 ripas=not-an-option",
+             rpv=0102ff fw-cfg-setup=4K log append=console=ttyAMA0 ripas=not-an-option",
         )
         .unwrap();
         assert_eq!(options.launch, Launch::Kernel);
@@ -383,6 +389,7 @@ mod tests {
         assert_eq!(options.rsi, (Version::V1_1, Version::V1_1));
         assert_eq!(options.rpv[..4], [1, 2, 0xff, 0]);
         assert!(options.log);
+        assert_eq!(options.fw_cfg_setup, Some(4096));
         assert_eq!(options.append.as_deref(), Some("console=ttyAMA0 ripas=not-an-option"));
     }
 

@@ -7,6 +7,8 @@ use crate::start;
 pub struct Machine {
     /// Base of a PL011 or 16550.
     pub uart: u64,
+    /// Offset of a register of it that can be read for nothing, aligned to four bytes.
+    pub uart_register: u64,
     /// Base of fw_cfg, or 0.
     pub fw_cfg: u64,
     /// Base of the GICv3 distributor, or 0.
@@ -64,7 +66,9 @@ impl Machine {
                 }
                 2 => {
                     match kind {
-                        Kind::Uart if machine.uart == 0 => machine.uart = reg,
+                        Kind::Uart(register) if machine.uart == 0 => {
+                            (machine.uart, machine.uart_register) = (reg, register);
+                        }
                         Kind::FwCfg => machine.fw_cfg = reg,
                         Kind::Gic => (machine.distributor, machine.redistributors) = (reg, second),
                         Kind::Memory => {
@@ -86,8 +90,10 @@ impl Machine {
                         size = if len >= 16 { double(value + 8) } else { 0 };
                         second = if len >= 32 { double(value + 16) } else { 0 };
                     } else if is(name, b"compatible") {
-                        if is(value, b"arm,pl011") || is(value, b"ns16550a") {
-                            kind = Kind::Uart;
+                        if is(value, b"arm,pl011") {
+                            kind = Kind::Uart(FLAGS);
+                        } else if is(value, b"ns16550a") {
+                            kind = Kind::Uart(MODEM_CONTROL);
                         } else if is(value, b"qemu,fw-cfg-mmio") {
                             kind = Kind::FwCfg;
                         } else if is(value, b"arm,gic-v3") {
@@ -109,10 +115,15 @@ impl Machine {
     }
 }
 
+/// The flag register of a PL011.
+const FLAGS: u64 = 0x18;
+/// The modem control register of a 16550 with single-byte stride.
+const MODEM_CONTROL: u64 = 4;
+
 #[derive(Clone, Copy)]
 enum Kind {
     Other,
-    Uart,
+    Uart(u64),
     FwCfg,
     Gic,
     Memory,

@@ -106,6 +106,9 @@ fn register(frame: &mut Frame, number: u8) -> Option<&mut u64> {
 }
 
 fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
+    if state.host.uart.as_mut().and_then(|uart| uart.store(address, value)).is_some() {
+        return Some(());
+    }
     let redistributors = &state.host.machine.redistributors;
     if redistributors.contains(&address) {
         let value = gic::filter_write(address - redistributors.start, size, value);
@@ -123,6 +126,9 @@ fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
 }
 
 fn load(state: &mut State, address: u64, size: u8) -> Option<u64> {
+    if let Some(value) = state.host.uart.as_mut().and_then(|uart| uart.load(address)) {
+        return Some(value);
+    }
     let value = mmio::load(address, size)?;
     let redistributors = &state.host.machine.redistributors;
     if redistributors.contains(&address) {

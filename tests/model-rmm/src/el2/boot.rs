@@ -10,6 +10,7 @@ use core::ops::Range;
 use model_rmm::dtb::{self, Edit, Node};
 use model_rmm::launch::{self, Plan};
 use model_rmm::layout::Layout;
+use model_rmm::ns16550;
 use model_rmm::options::{self, Launch, Options, RmmVersion};
 use model_rmm::psci::Recs;
 use model_rmm::rim::{RealmParams, Rim};
@@ -23,6 +24,7 @@ use super::pool::Pool;
 use super::semihosting::{self, File};
 use super::stage2::Stage2;
 use super::state::{self, Counts, State};
+use super::uart::Uart;
 use super::{cpu, gic, phys};
 use crate::log;
 
@@ -36,6 +38,10 @@ pub fn boot() {
         log!("host: its RMM offers RSI {} to {} only", options.rsi.0, options.rsi.1);
     }
     let mut tree = qemu_tree();
+    let uart = match options.launch {
+        Launch::Kvmtool => ns16550::replace_pl011(&mut tree).map(Uart::new),
+        Launch::Bios | Launch::Kernel => None,
+    };
     let Some(machine) = dtb::Machine::from_tree(&tree, 1 << (options.width - 1)) else {
         stop("QEMU's device tree has no GICv3: -M virt,gic-version=3".into());
     };
@@ -74,7 +80,7 @@ pub fn boot() {
         rpv: options.rpv,
         versions: options.rsi,
     });
-    let mut host = make_host(options, layout, machine);
+    let mut host = make_host(options, layout, machine, uart);
     let mut rim = init_ripas(&mut realm, &host, &image, &plan);
     populate(&mut realm, &mut host, &mut rim, &mut image, plan.image, true);
     if let (Some(initrd), Some(range)) = (&mut initrd, &plan.initrd) {
@@ -119,15 +125,16 @@ fn qemu_tree() -> Node {
     Node::parse(&blob).unwrap_or_else(|error| stop(format!("at {base:#x}: {error}")))
 }
 
-fn make_host(options: Options, layout: Layout, machine: dtb::Machine) -> Host {
+fn make_host(options: Options, layout: Layout, machine: dtb::Machine, uart: Option<Uart>) -> Host {
     let mut pool = Pool::new(layout.pool.clone());
     let stage2 = Stage2::new(layout.width, &mut pool);
     let (Some(stage2), Some(bounce)) = (stage2, pool.take()) else {
         stop("QEMU has no memory for the realm (-m)".into());
     };
-    let fw_cfg = FwCfg::new(machine.fw_cfg.clone(), bounce, &options.host);
+    let fw_cfg = FwCfg::new(machine.fw_cfg.clone(), bounce, &options);
     Host {
         fw_cfg,
+        uart,
         options,
         layout,
         machine,

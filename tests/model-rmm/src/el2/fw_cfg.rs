@@ -5,7 +5,8 @@ use alloc::vec;
 use core::ops::Range;
 
 use model_rmm::fw_cfg::{Descriptor, FILE_DIR, Tap, control};
-use model_rmm::options::Misbehaviour;
+use model_rmm::fw_cfg_setup::{Selection, Split};
+use model_rmm::options::Options;
 use rsi::rmm::Realm;
 use rsi::{GRANULE, Ripas};
 
@@ -25,6 +26,7 @@ pub struct FwCfg {
     bounce: u64,
     high: u32,
     tap: Tap,
+    split: Option<Split>,
     /// Where to write once more, and after how many exits.
     late: Option<(u64, u32)>,
 }
@@ -32,7 +34,8 @@ pub struct FwCfg {
 impl FwCfg {
     /// fw_cfg at `registers`, with a page for descriptors; the directory is read when the host is
     /// to alter something.
-    pub fn new(registers: Option<Range<u64>>, bounce: u64, host: &Misbehaviour) -> Self {
+    pub fn new(registers: Option<Range<u64>>, bounce: u64, options: &Options) -> Self {
+        let host = &options.host;
         let mut tap = Tap::default();
         let lies = host.fw_cfg_change.is_some() || host.fw_cfg_size.is_some();
         if let (true, Some(registers)) = (lies, &registers) {
@@ -42,7 +45,41 @@ impl FwCfg {
                 log!("host: no such fw_cfg item, so nothing is altered");
             }
         }
-        Self { registers, bounce, high: 0, tap, late: None }
+        let split = registers.as_ref().zip(options.fw_cfg_setup).and_then(|(registers, setup)| {
+            let split = Split::new(setup, read_size(registers.start));
+            match split {
+                Some(_) => log!("host: the first {setup} bytes of the kernel are its setup part"),
+                None => log!("host: the kernel is too small for a setup part"),
+            }
+            split
+        });
+        Self { registers, bounce, high: 0, tap, split, late: None }
+    }
+
+    /// Whether what is read is not always QEMU's.
+    fn alters(&self) -> bool {
+        self.tap.is_armed() || self.split.is_some()
+    }
+
+    /// Makes of what QEMU gave what the realm is to read.
+    fn alter(&mut self, data: &mut [u8]) {
+        if let Some(split) = &mut self.split {
+            split.read(data);
+        }
+        for done in self.tap.read(data) {
+            log!("host: {done}");
+        }
+    }
+
+    /// Has QEMU carry out a descriptor; returns its control word in the bytes in which it is stored.
+    fn transfer(&self, descriptor: Descriptor) -> [u8; 4] {
+        let mut result = [0; 4];
+        if let Some(registers) = &self.registers {
+            phys::write(self.bounce, &descriptor.to_bytes());
+            mmio::store(registers.start + DMA, 8, self.bounce.swap_bytes());
+            phys::read(self.bounce, &mut result);
+        }
+        result
     }
 
     /// The device wrote once and should not again: called on every exit.
@@ -68,6 +105,13 @@ fn read_directory(base: u64) -> alloc::vec::Vec<u8> {
     directory
 }
 
+/// The size of the kernel.
+fn read_size(base: u64) -> u32 {
+    const KERNEL_SIZE: u16 = 0x08;
+    mmio::store(base + SELECTOR, 2, u64::from(KERNEL_SIZE.swap_bytes()));
+    u32::from_le_bytes([(); 4].map(|()| mmio::load(base, 1).unwrap_or(0) as u8))
+}
+
 /// Where a device finds `len` bytes of shared memory; none unless all of it is shared.
 fn shared(host: &Host, realm: &Realm, canonical: u64, len: u64) -> Option<u64> {
     let end = canonical.checked_add(len)?;
@@ -86,8 +130,9 @@ fn shared(host: &Host, realm: &Realm, canonical: u64, len: u64) -> Option<u64> {
 pub fn write(host: &mut Host, realm: &Realm, offset: u64, size: u8, value: u64) -> Option<()> {
     match (offset, size) {
         (SELECTOR, 2) => {
-            host.fw_cfg.tap.select((value as u16).swap_bytes());
-            None
+            let key = (value as u16).swap_bytes();
+            host.fw_cfg.tap.select(key);
+            select_part(&mut host.fw_cfg, key)
         }
         (DMA, 8) => {
             dma(host, realm, value.swap_bytes());
@@ -109,15 +154,21 @@ pub fn write(host: &mut Host, realm: &Realm, offset: u64, size: u8, value: u64) 
 
 /// What the realm reads from fw_cfg at `offset`.
 pub fn read(host: &mut Host, offset: u64, size: u8, value: u64) -> u64 {
-    if offset >= SELECTOR || !host.fw_cfg.tap.is_armed() {
+    if offset >= SELECTOR || !host.fw_cfg.alters() {
         return value;
     }
     let mut bytes = value.to_le_bytes();
     let data = bytes.get_mut(..usize::from(size)).unwrap_or_default();
-    for done in host.fw_cfg.tap.read(data) {
-        log!("host: {done}");
-    }
+    host.fw_cfg.alter(data);
     u64::from_le_bytes(bytes)
+}
+
+/// Selects the item that has what the realm is to find under `key`; none when its selection can go to QEMU as it is.
+fn select_part(fw_cfg: &mut FwCfg, key: u16) -> Option<()> {
+    let Selection { key, skip } = fw_cfg.split.as_mut()?.select(key);
+    let control = u32::from(key) << 16 | control::SELECT | control::SKIP;
+    fw_cfg.transfer(Descriptor { control, length: skip, address: 0 });
+    Some(())
 }
 
 fn dma(host: &mut Host, realm: &Realm, at: u64) {
@@ -141,18 +192,17 @@ fn dma(host: &mut Host, realm: &Realm, at: u64) {
         answer(control::ERROR);
         return;
     }
-    let Some(registers) = host.fw_cfg.registers.clone() else {
-        return;
-    };
-    phys::write(host.fw_cfg.bounce, &translated.to_bytes());
-    mmio::store(registers.start + DMA, 8, host.fw_cfg.bounce.swap_bytes());
-    let mut result = [0; 4];
-    phys::read(host.fw_cfg.bounce, &mut result);
+    let select = descriptor.control & control::SELECT != 0;
+    if select && select_part(&mut host.fw_cfg, (descriptor.control >> 16) as u16).is_some() {
+        // QEMU has the item selected; no more than the rest is left to do.
+        translated.control &= control::READ | control::WRITE | control::SKIP;
+    }
+    let result = host.fw_cfg.transfer(translated);
     alter(host, &descriptor, translated.address);
     phys::write(descriptor_pa, &result);
 }
 
-/// What a misbehaving host does to the data of a DMA that QEMU has done.
+/// What the host does to the data of a DMA that QEMU has done.
 fn alter(host: &mut Host, descriptor: &Descriptor, pa: u64) {
     let len = descriptor.length as usize;
     let late = host.options.host.late_dma;
@@ -162,20 +212,18 @@ fn alter(host: &mut Host, descriptor: &Descriptor, pa: u64) {
     }
     if descriptor.control & control::READ == 0 {
         fw_cfg.tap.skip(len);
+        if let Some(split) = &mut fw_cfg.split {
+            split.skip(len);
+        }
         return;
     }
     if late && len > 0 {
         fw_cfg.late = Some((pa, 2));
     }
-    if fw_cfg.tap.is_armed() {
+    if fw_cfg.alters() {
         let mut data = vec![0; len];
         phys::read(pa, &mut data);
-        let done = fw_cfg.tap.read(&mut data);
-        for what in &done {
-            log!("host: {what}");
-        }
-        if !done.is_empty() {
-            phys::write(pa, &data);
-        }
+        fw_cfg.alter(&mut data);
+        phys::write(pa, &data);
     }
 }

@@ -13,6 +13,7 @@ use super::fw_cfg::FwCfg;
 use super::phys::{self, UNDEFINED};
 use super::pool::Pool;
 use super::stage2::{Half, Stage2};
+use super::uart::Uart;
 use crate::log;
 
 /// The host.
@@ -30,6 +31,8 @@ pub struct Host {
     pub pool: Pool,
     /// fw_cfg.
     pub fw_cfg: FwCfg,
+    /// The UART that is not QEMU's.
+    pub uart: Option<Uart>,
     /// RSI calls so far.
     pub rsi_calls: u64,
     /// Pages made shared and private on request.

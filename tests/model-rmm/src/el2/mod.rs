@@ -24,3 +24,4 @@ mod semihosting;
 mod stage2;
 mod state;
 mod traps;
+mod uart;

@@ -37,8 +37,7 @@ impl Checks {
     }
 
     fn devices(&mut self) {
-        // The flag register of a PL011, the line status of a 16550 with single-byte stride.
-        let register = self.shared(self.machine.uart + 0x18);
+        let register = self.shared(self.machine.uart + self.machine.uart_register);
         let load = start::probe(Probe::Load, register);
         self.check("a plain load reaches a device", load.is_ok(), format_args!("{load:x?}"));
         for (rule, kind) in [

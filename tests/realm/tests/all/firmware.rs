@@ -43,8 +43,12 @@ fn expected(algorithm: Algorithm, command_line: &str) -> Result<[Vec<u8>; 2]> {
 fn measures(algorithm: Algorithm, hash: &str, width: u32) -> Result<()> {
     let command_line = check_words(1, &[]);
     let realm = realm(&command_line).width(width).option(format!("hash={hash}"));
-    let claims = boots(&realm)?;
-    let [rem1, rem2] = expected(algorithm, &command_line)?;
+    measures_as_expected(&realm, algorithm, &command_line)
+}
+
+fn measures_as_expected(realm: &Realm, algorithm: Algorithm, command_line: &str) -> Result<()> {
+    let claims = boots(realm)?;
+    let [rem1, rem2] = expected(algorithm, command_line)?;
     let zero = vec![0; rem1.len()];
     let [tree, kernel, taken, free] = claims.rems.as_slice() else { bail!("{} REMs", claims.rems.len()) };
     ensure!(*tree != zero, "REM[0] was not extended");
@@ -67,6 +71,13 @@ fn measures_by_sha384() -> Result<()> {
 #[test]
 fn measures_by_sha512() -> Result<()> {
     measures(Algorithm::Sha512, "sha-512", 48)
+}
+
+/// fw_cfg has the kernel in two parts, of which the first ends within its PE headers. It is one file, and measured as one.
+#[test]
+fn measures_a_kernel_with_a_setup_part() -> Result<()> {
+    let command_line = check_words(1, &[]);
+    measures_as_expected(&realm(&command_line).option("fw-cfg-setup=100"), Algorithm::Sha256, &command_line)
 }
 
 /// With four CPUs. The command line is not changed here: QEMU puts it into the device tree as well.

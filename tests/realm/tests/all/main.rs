@@ -3,5 +3,6 @@
 mod conformance;
 mod ends;
 mod firmware;
+mod kvmtool;
 mod linux;
 mod misbehaviour;
