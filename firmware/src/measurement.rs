@@ -5,7 +5,8 @@
 use alloc::vec::Vec;
 
 use formats::pe;
-use measured::event_log::{EventType, FILL};
+use measured::cc;
+use measured::event_log::EventType;
 use measured::measure::{Action, Blob, Error as MeasureError, ImageLoad, Measurer, Registers, Rem};
 use measured::{Algorithm, CpuHash, authenticode};
 use rsi::HashAlgorithm;
@@ -14,8 +15,8 @@ use thiserror::Error;
 
 use crate::realm::{self, World};
 
-/// Bytes of the log: several hundred events.
-pub const LOG_SIZE: usize = 64 * 1024;
+/// Bytes of the log before there is RAM for it: the device tree and a file or two.
+const FIRST_LOG_SIZE: usize = 4096;
 
 /// Why something could not be measured. There is no going on without.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -59,8 +60,8 @@ pub fn start(world: &World) -> Result<(), Error> {
         HashAlgorithm::Sha512 => Algorithm::Sha512,
     };
     let mut area = Vec::new();
-    area.try_reserve_exact(LOG_SIZE).map_err(|_| Error::NoMemory)?;
-    area.resize(LOG_SIZE, 0);
+    area.try_reserve_exact(FIRST_LOG_SIZE).map_err(|_| Error::NoMemory)?;
+    area.resize(FIRST_LOG_SIZE, 0);
     let measurer = Measurer::new(Rems, area.leak(), algorithm, CpuHash::detect()).map_err(|_| Error::NoMemory)?;
     *MEASURER.lock() = Some(measurer);
     Ok(())
@@ -116,16 +117,28 @@ pub fn separators() -> Result<(), Error> {
     with(|measurer| Ok(measurer.measure_separators()?))
 }
 
-/// Copies the log to where the operating system finds it: `to` has [`LOG_SIZE`] bytes, all of which are written.
+/// Goes on with the log in `log`, and with the events since it was first read in `final_events`. A realm's only.
 ///
 /// # Errors
-/// [`Error::NoMemory`] when there is less room.
-pub fn copy_log(to: &mut [u8]) -> Result<(), Error> {
-    with(|measurer| {
-        let log = measurer.log().as_bytes();
-        let (head, tail) = to.split_at_mut_checked(log.len()).ok_or(Error::NoMemory)?;
-        head.copy_from_slice(log);
-        tail.fill(FILL);
-        Ok(())
+/// [`Error::NoMemory`] when there is less room than was used so far.
+pub fn move_log(log: &'static mut [u8], final_events: &'static mut [u8]) -> Result<(), Error> {
+    with(|measurer| measurer.move_log(log, final_events).map_err(|_| Error::NoMemory))
+}
+
+/// The realm's algorithm; none in a plain VM, which measures nothing.
+pub fn algorithm() -> Option<Algorithm> {
+    MEASURER.lock().as_ref().map(Measurer::algorithm)
+}
+
+/// GetEventLog(): offset of the last event in the log, and whether an event is missing.
+pub fn read_log() -> Option<(usize, bool)> {
+    MEASURER.lock().as_mut().map(|measurer| {
+        let log = measurer.read_log();
+        (log.last_entry(), log.truncated())
     })
+}
+
+/// HashLogExtendEvent(), for what runs on the firmware; none in a plain VM.
+pub fn hash_log_extend_event(flags: u64, data: &[u8], event: &[u8]) -> Option<Result<(), cc::Error<rsi::Error>>> {
+    MEASURER.lock().as_mut().map(|measurer| measurer.hash_log_extend_event(flags, data, event))
 }

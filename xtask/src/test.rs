@@ -260,6 +260,7 @@ fn realm_tests(options: &Options) -> Result<Tally> {
     build_unless_done(options)?;
     realm::build()?;
     realm::build_initramfs()?;
+    efi_programs()?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "realm-tests", "--no-fail-fast", "--", "--test-threads", "2"]);
     cargo.args(&options.filter).env("RUST_BACKTRACE", "0");

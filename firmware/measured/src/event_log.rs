@@ -7,12 +7,14 @@
 //! The area behind the records is filled with ones: a consumer that knows only the area, as one that takes
 //! it from the CCEL table does, ends at the index 0xFFFFFFFF, which no register has.
 
+mod final_events;
 mod parse;
 #[cfg(test)]
 mod tests;
 
 use crate::hash::{Algorithm, Digest};
 
+pub use final_events::FinalEvents;
 pub use parse::{Error, Log, Record, Records, replay};
 
 /// TCG_PCR_EVENT.eventType, TCG_PCR_EVENT2.eventType (profile, section 10.4.1).
@@ -99,66 +101,54 @@ impl<'a> EventLog<'a> {
     /// An empty log in `area`: TCG_PCR_EVENT with the TCG_EfiSpecIDEvent. Everything in `area` is overwritten.
     pub fn new(area: &'a mut [u8], algorithm: Algorithm) -> Result<Self, Full> {
         area.fill(FILL);
-        let mut log = Self { area, algorithm, len: 0, last: 0, truncated: false };
-        log.write(&[
-            &0_u32.to_le_bytes(),
-            &EventType::NO_ACTION.0.to_le_bytes(),
-            &[0; SHA1_LEN],
-            &SPEC_ID_LEN.to_le_bytes(),
-            &SPEC_ID_SIGNATURE,
-            &PLATFORM_CLASS.to_le_bytes(),
-            &SPEC_VERSION,
-            &[UINTN_SIZE],
-            &1_u32.to_le_bytes(),
-            &algorithm.tcg_id().to_le_bytes(),
-            &(algorithm.digest_len() as u16).to_le_bytes(),
-            &[0],
-        ])?;
-        Ok(log)
+        let len = put(
+            area,
+            0,
+            &[
+                &0_u32.to_le_bytes(),
+                &EventType::NO_ACTION.0.to_le_bytes(),
+                &[0; SHA1_LEN],
+                &SPEC_ID_LEN.to_le_bytes(),
+                &SPEC_ID_SIGNATURE,
+                &PLATFORM_CLASS.to_le_bytes(),
+                &SPEC_VERSION,
+                &[UINTN_SIZE],
+                &1_u32.to_le_bytes(),
+                &algorithm.tcg_id().to_le_bytes(),
+                &(algorithm.digest_len() as u16).to_le_bytes(),
+                &[0],
+            ],
+        )?;
+        Ok(Self { area, algorithm, len, last: 0, truncated: false })
     }
 
     /// Appends a TCG_PCR_EVENT2. The event data is the parts of `data`, one after the other.
     ///
     /// Fails if the event does not fit or an earlier one did not, and leaves the records as they are.
     pub fn append(&mut self, index: u32, event_type: EventType, digest: &Digest, data: &[&[u8]]) -> Result<(), Full> {
-        let start = self.len;
-        let result = self.try_append(index, event_type, digest, data);
-        match result {
-            Ok(()) => self.last = start,
+        let record =
+            if self.truncated { Err(Full) } else { put_record(self.area, self.len, index, event_type, digest, data) };
+        match record {
+            Ok(end) => {
+                self.last = self.len;
+                self.len = end;
+                Ok(())
+            }
             Err(Full) => {
-                if let Some(unwritten) = self.area.get_mut(start..) {
+                if let Some(unwritten) = self.area.get_mut(self.len..) {
                     unwritten.fill(FILL);
                 }
-                self.len = start;
                 self.truncated = true;
+                Err(Full)
             }
         }
-        result
     }
 
-    fn try_append(&mut self, index: u32, event_type: EventType, digest: &Digest, data: &[&[u8]]) -> Result<(), Full> {
-        if self.truncated {
-            return Err(Full);
-        }
-        let data_len = data.iter().try_fold(0_usize, |sum, part| sum.checked_add(part.len())).ok_or(Full)?;
-        let data_len = u32::try_from(data_len).map_err(|_| Full)?;
-        self.write(&[
-            &index.to_le_bytes(),
-            &event_type.0.to_le_bytes(),
-            &1_u32.to_le_bytes(),
-            &digest.algorithm().tcg_id().to_le_bytes(),
-            digest.as_bytes(),
-            &data_len.to_le_bytes(),
-        ])?;
-        self.write(data)
-    }
-
-    fn write(&mut self, parts: &[&[u8]]) -> Result<(), Full> {
-        for part in parts {
-            let end = self.len.checked_add(part.len()).ok_or(Full)?;
-            self.area.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(part);
-            self.len = end;
-        }
+    /// Goes on in `area`, all of which is overwritten.
+    pub fn move_to(&mut self, area: &'a mut [u8]) -> Result<(), Full> {
+        area.fill(FILL);
+        put(area, 0, &[self.as_bytes()])?;
+        self.area = area;
         Ok(())
     }
 
@@ -182,4 +172,39 @@ impl<'a> EventLog<'a> {
     pub fn truncated(&self) -> bool {
         self.truncated
     }
+}
+
+/// Writes parts one after the other from `at` on, and returns where they end.
+fn put(area: &mut [u8], at: usize, parts: &[&[u8]]) -> Result<usize, Full> {
+    parts.iter().try_fold(at, |at, part| {
+        let end = at.checked_add(part.len()).ok_or(Full)?;
+        area.get_mut(at..end).ok_or(Full)?.copy_from_slice(part);
+        Ok(end)
+    })
+}
+
+/// Writes a TCG_PCR_EVENT2 at `at`, and returns where it ends.
+fn put_record(
+    area: &mut [u8],
+    at: usize,
+    index: u32,
+    event_type: EventType,
+    digest: &Digest,
+    data: &[&[u8]],
+) -> Result<usize, Full> {
+    let data_len = data.iter().try_fold(0_usize, |sum, part| sum.checked_add(part.len())).ok_or(Full)?;
+    let data_len = u32::try_from(data_len).map_err(|_| Full)?;
+    let head = put(
+        area,
+        at,
+        &[
+            &index.to_le_bytes(),
+            &event_type.0.to_le_bytes(),
+            &1_u32.to_le_bytes(),
+            &digest.algorithm().tcg_id().to_le_bytes(),
+            digest.as_bytes(),
+            &data_len.to_le_bytes(),
+        ],
+    )?;
+    put(area, head, data)
 }

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod authenticode;
+pub mod cc;
 pub mod event_log;
 pub mod expected;
 pub mod hash;

@@ -7,7 +7,7 @@ mod events;
 #[cfg(test)]
 mod tests;
 
-use crate::event_log::{EventLog, EventType, Full};
+use crate::event_log::{EventLog, EventType, FinalEvents, Full};
 use crate::hash::{Algorithm, CpuHash, Digest, Hasher};
 
 pub use events::{Action, Blob, ImageLoad};
@@ -98,13 +98,30 @@ pub enum Error<E> {
 pub struct Measurer<'a, R> {
     registers: R,
     log: EventLog<'a>,
+    final_events: Option<FinalEvents<'a>>,
+    log_was_read: bool,
     cpu: CpuHash,
 }
 
 impl<'a, R: Registers> Measurer<'a, R> {
     /// From registers that nothing was extended into, and memory for the log. `algorithm` is the realm's.
     pub fn new(registers: R, area: &'a mut [u8], algorithm: Algorithm, cpu: CpuHash) -> Result<Self, Full> {
-        Ok(Self { registers, log: EventLog::new(area, algorithm)?, cpu })
+        let log = EventLog::new(area, algorithm)?;
+        Ok(Self { registers, log, final_events: None, log_was_read: false, cpu })
+    }
+
+    /// Goes on with the log in `area`, and with what follows once it was read in `final_events`; all of both is
+    /// overwritten.
+    pub fn move_log(&mut self, area: &'a mut [u8], final_events: &'a mut [u8]) -> Result<(), Full> {
+        self.log.move_to(area)?;
+        self.final_events = Some(FinalEvents::new(final_events)?);
+        Ok(())
+    }
+
+    /// The log as GetEventLog() tells of it: events from now on are in the table of final events, too.
+    pub fn read_log(&mut self) -> &EventLog<'a> {
+        self.log_was_read = true;
+        &self.log
     }
 
     /// Extends `register` with `digest` and appends the event, whose data is the parts of `data`, one after
@@ -127,7 +144,22 @@ impl<'a, R: Registers> Measurer<'a, R> {
             return Err(Error::Algorithm);
         }
         self.registers.extend(register, digest.as_bytes()).map_err(Error::Register)?;
-        self.log.append(register.mr_index(), event_type, digest, data).map_err(|Full| Error::LogFull)
+        let logged = self.log.append(register.mr_index(), event_type, digest, data);
+        let also = match &mut self.final_events {
+            Some(events) if self.log_was_read => events.append(register.mr_index(), event_type, digest, data),
+            _ => Ok(()),
+        };
+        logged.and(also).map_err(|Full| Error::LogFull)
+    }
+
+    /// Extends `register` and logs nothing: only for who asks for just that, since no replay gives the register then.
+    pub(crate) fn extend_only(&mut self, register: Rem, digest: &Digest) -> Result<(), Error<R::Error>> {
+        self.registers.extend(register, digest.as_bytes()).map_err(Error::Register)
+    }
+
+    /// How this CPU hashes.
+    pub(crate) fn cpu(&self) -> CpuHash {
+        self.cpu
     }
 
     /// The realm's hash algorithm.
@@ -148,6 +180,11 @@ impl<'a, R: Registers> Measurer<'a, R> {
     /// The log so far.
     pub fn log(&self) -> &EventLog<'a> {
         &self.log
+    }
+
+    /// The table of final events, if there is one.
+    pub fn final_events(&self) -> Option<&FinalEvents<'a>> {
+        self.final_events.as_ref()
     }
 
     /// The registers.

@@ -49,8 +49,8 @@ pub fn boot(
     let arguments = (!command_line.is_empty()).then_some(command_line);
     let seeds = if realm::is_realm() { Seeds::Remove } else { Seeds::Keep };
     let mut tree = with_boot_arguments(tree, arguments, initrd_range.clone(), seeds)?;
-    if realm::is_realm() {
-        tree = with_event_log(&tree, event_log::reserve().map_err(|status| Error::Service(Item::DeviceTree, status))?)?;
+    if let Some(log) = event_log::place() {
+        tree = with_event_log(&tree, log)?;
     }
     let tree_size = tree.len() as u64;
     if tree_size > TREE_LIMIT {
@@ -69,7 +69,6 @@ pub fn boot(
     }
     measurement::action(Action::ExitBootServices)?;
     measurement::action(Action::ExitBootServicesSucceeded)?;
-    event_log::hand_over()?;
     memory::shared::close().map_err(memory::Error::from)?;
     // Both alignments are below the address space's end by far.
     let entry = kernel.address().saturating_add(header.text_offset);

@@ -218,11 +218,12 @@ fn read_initrd(buffer: &mut [u8]) -> Result<(), Status> {
 fn install_device_tree(tree: &[u8]) -> Result<(), Error> {
     let failed = |status| Error::Service(Item::DeviceTree, status);
     let with_log;
-    let tree = if realm::is_realm() {
-        with_log = with_event_log(tree, event_log::reserve().map_err(failed)?)?;
-        &with_log
-    } else {
-        tree
+    let tree = match event_log::place() {
+        Some(log) => {
+            with_log = with_event_log(tree, log)?;
+            &with_log
+        }
+        None => tree,
     };
     let mut table = Buffer::allocate(efi::ACPI_RECLAIM_MEMORY, tree.len() as u64, 1)
         .map_err(|_| Error::TooLarge(Item::DeviceTree, tree.len() as u64))?;

@@ -14,9 +14,9 @@ use thiserror::Error;
 use uefi_core::memory_map::{MapError, MemoryMap, Owner, Placement};
 
 use super::boot_services::{self, EfiParameters};
-use super::{image, protocols, runtime, variables};
+use super::{event_log, image, protocols, runtime, variables};
 use crate::arch;
-use crate::memory;
+use crate::{memory, realm};
 
 /// Registers that an operating system must map for runtime services.
 const RUNTIME_MMIO: u64 = efi::MEMORY_UC | efi::MEMORY_XP | efi::MEMORY_RUNTIME;
@@ -79,6 +79,9 @@ pub unsafe fn start(machine: &Machine, ram: &RamLayout) -> Result<(), Error> {
         });
     }
     image::init()?;
+    if realm::is_realm() {
+        event_log::start()?;
+    }
     protocols::install()?;
     variables::publish_console()?;
     runtime.publish()?;

@@ -6,8 +6,8 @@
 //! `only=<group>` one group of checks; `fuzz=<calls>` and `seed=<number>` how many random calls
 //! are made and from which start; `stay` leaves out `ExitBootServices()` and what is behind it;
 //! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
-//! are typed before anything else; `fault=<kind>` makes a fault
-//! (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
+//! are typed before anything else; `realm` says that this is a realm, `fill` has its event log filled;
+//! `fault=<kind>` makes a fault (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
 //! `watchdog=<seconds>` sets the watchdog, 0 disarming it; `stall=<seconds>` stalls for so long and then powers off.
 //! Behind it the machine is powered off.
 #![no_std]
@@ -20,6 +20,7 @@
     reason = "a test program: a fault in it is a failed test"
 )]
 
+mod cc;
 mod drivers;
 mod env;
 mod events;
@@ -75,6 +76,10 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
             say!("# {name}");
             run();
         }
+    }
+    if options.selects("cc") {
+        say!("# cc");
+        cc::run(&options);
     }
     if options.selects("fuzz") {
         say!("# fuzz");

@@ -15,6 +15,10 @@ pub struct Options {
     pub stay: bool,
     pub returns: bool,
     pub keys: u64,
+    /// Whether this is a realm.
+    pub realm: bool,
+    /// Whether the event log is filled.
+    pub fill: bool,
     pub uart: u64,
     /// Seconds for the watchdog, if it is to be set at all.
     pub watchdog: Option<u64>,
@@ -34,6 +38,8 @@ impl Options {
             stay: false,
             returns: false,
             keys: 0,
+            realm: false,
+            fill: false,
             uart: DEFAULT_UART,
             watchdog: None,
             stall: 0,
@@ -63,6 +69,8 @@ impl Options {
                 "keys" => options.keys = value.parse().unwrap_or(0),
                 "return" => options.returns = true,
                 "stay" => options.stay = true,
+                "realm" => options.realm = true,
+                "fill" => options.fill = true,
                 "uart" => options.uart = hex(value).unwrap_or(DEFAULT_UART),
                 "watchdog" => options.watchdog = value.parse().ok(),
                 "stall" => options.stall = value.parse().unwrap_or(0),

@@ -34,7 +34,8 @@ pub fn checksum_holds(header: *const TableHeader) -> bool {
     crc32(&copy[..size]) == unsafe { (*header).crc32 }
 }
 
-fn config_table(guid: &Guid) -> Option<*mut c_void> {
+/// What is installed under this GUID.
+pub fn config_table(guid: &Guid) -> Option<*mut c_void> {
     let table = unsafe { &*table() };
     let entries = unsafe { slice::from_raw_parts(table.configuration_table, table.number_of_table_entries) };
     entries.iter().find(|entry| entry.vendor_guid == *guid).map(|entry| entry.vendor_table)

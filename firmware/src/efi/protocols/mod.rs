@@ -1,6 +1,7 @@
 //! The protocols that the firmware itself offers, and the handles they are on.
 
 mod abi;
+mod cc_measurement;
 mod device_path_utilities;
 pub mod initrd;
 mod memory_attribute;
@@ -24,7 +25,7 @@ use super::services;
 const CONSOLE_RATE: u64 = 115_200;
 
 /// Installs the console, memory attributes, device path utilities and, where the processor has one, the random number
-/// generator; names the console in the system table.
+/// generator, in a realm measurement; names the console in the system table.
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
@@ -54,6 +55,9 @@ pub fn install() -> Result<(), Status> {
     install_on_new(&utilities_protocol::PROTOCOL_GUID, utilities.cast())?;
     if let Some(rng) = rng::create() {
         install_on_new(&rng_protocol::PROTOCOL_GUID, rng.cast())?;
+    }
+    if let Some(measurement) = cc_measurement::create() {
+        install_on_new(&cc_measurement::PROTOCOL_GUID, measurement.cast())?;
     }
     Ok(())
 }

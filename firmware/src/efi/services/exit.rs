@@ -9,7 +9,7 @@ use r_efi::efi::{self, Handle, Status};
 use runtime_abi::{AddressChange, Tables};
 use uefi_core::events::EventTable;
 
-use super::super::{event_log, image};
+use super::super::image;
 use super::events;
 use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
@@ -51,7 +51,6 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     });
     enter_runtime();
     measure(Action::ExitBootServicesSucceeded);
-    or_stop(event_log::hand_over());
     // The map that the caller has says that this memory is its own, so there is no going on without it.
     or_stop(memory::shared::close());
     super::super::boot_services::retire();

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use measured::expected::{DirectBoot, direct_boot};
+use measured::expected::{DirectBoot, Stub, direct_boot};
 use measured::{Algorithm, CpuHash};
 use model_rmm::verify::{RealmClaims, verify};
 use realm_vm::{Ended, KERNEL, Realm, check_words, end, initrd, unhex};
@@ -33,9 +33,12 @@ fn realm(command_line: &str) -> Realm {
 /// REM[1] and REM[2] as the files alone give them. REM[0] is the device tree's, which only the realm sees.
 fn expected(algorithm: Algorithm, command_line: &str) -> Result<[Vec<u8>; 2]> {
     let (kernel, initrd) = (fs::read(KERNEL.image())?, fs::read(initrd())?);
-    // QEMU gives the command line with its NUL.
+    // QEMU gives the command line with its NUL, and the firmware makes UCS-2 of both.
+    let load_options: Vec<u8> = command_line.bytes().chain([0]).flat_map(|byte| [byte, 0]).collect();
     let command_line = [command_line.as_bytes(), &[0]].concat();
-    let boot = DirectBoot { kernel: &kernel, initrd: &initrd, command_line: &command_line, ..DirectBoot::default() };
+    let stub = Some(Stub { load_options: &load_options, initrd: true });
+    let boot =
+        DirectBoot { kernel: &kernel, initrd: &initrd, command_line: &command_line, stub, ..DirectBoot::default() };
     let [_, rem1, rem2, _] = direct_boot(algorithm, CpuHash::detect(), &boot)?.registers;
     Ok([rem1.as_bytes().to_vec(), rem2.as_bytes().to_vec()])
 }

@@ -1,6 +1,7 @@
 //! Every test that starts a realm.
 
 mod conformance;
+mod efi;
 mod ends;
 mod firmware;
 mod kvmtool;
