@@ -64,11 +64,28 @@ pub fn members() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Every dependency's licence is one that deny.toml allows. With cargo-deny installed, it checks
-/// advisories and sources as well.
+/// The program that knows licences and advisories; what it does not need a network for, [`licences`] does without it.
+const DENY: &str = "cargo-deny";
+
+/// No dependency has an advisory in the RustSec database. Returns why that could not be found out, if it could not.
+pub fn advisories() -> Result<Option<String>> {
+    if command::find_program(DENY).is_none() {
+        return Ok(Some(format!("{DENY} is not installed: `cargo install --locked {DENY}`")));
+    }
+    // Apart from the check, whose failure would not tell an advisory from a database that cannot be had.
+    let fetched = command::cargo().args(["deny", "fetch", "db"]).status().context("cargo deny")?;
+    if !fetched.success() {
+        return Ok(Some("the RustSec database cannot be fetched".into()));
+    }
+    command::run(command::cargo().args(["deny", "--all-features", "check", "--disable-fetch", "advisories"]))?;
+    Ok(None)
+}
+
+/// Every dependency's licence is one that deny.toml allows. With cargo-deny installed, it checks sources as well.
 pub fn licences() -> Result<()> {
-    if command::find_program("cargo-deny").is_some() {
-        return command::run(command::cargo().args(["deny", "--all-features", "check"]));
+    if command::find_program(DENY).is_some() {
+        let checks = ["licenses", "bans", "sources"];
+        return command::run(command::cargo().args(["deny", "--all-features", "check"]).args(checks));
     }
     let path = vm::workspace::root().join("deny.toml");
     let deny = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
