@@ -4,6 +4,8 @@ mod bench;
 mod check;
 mod command;
 mod disk;
+#[cfg(test)]
+mod docs;
 mod emulated;
 mod fetch;
 mod fuzz;

@@ -7,7 +7,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use r_efi::efi::{self, Boolean, Guid, Handle, Status};
-use r_efi::protocols::{device_path, driver_binding};
+use r_efi::protocols::{
+    bus_specific_driver_override, device_path, driver_binding, driver_family_override, platform_driver_override,
+};
 
 use crate::env::{self, bs};
 use crate::report::{check, equal, status};
@@ -94,6 +96,9 @@ static OLD: Driver = Driver::new(CONTROLLER, true, 0x10);
 static NEW: Driver = Driver::new(CONTROLLER, true, 0x20);
 static LEAF: Driver = Driver::new(CHILD, false, 0x10);
 
+/// What a driver was started with last.
+static REMAINING: AtomicUsize = AtomicUsize::new(0);
+
 fn of<'a>(this: *mut driver_binding::Protocol) -> &'a Driver {
     unsafe { &*this.cast::<Driver>() }
 }
@@ -114,13 +119,16 @@ unsafe extern "efiapi" fn supported(
 unsafe extern "efiapi" fn start(
     this: *mut driver_binding::Protocol,
     controller: Handle,
-    _remaining: *mut device_path::Protocol,
+    remaining: *mut device_path::Protocol,
 ) -> Status {
     let driver = of(this);
     let status = driver.open(controller, controller, efi::OPEN_PROTOCOL_BY_DRIVER);
     if status != Status::SUCCESS {
         return status;
     }
+    // Its first bytes: it may be a copy.
+    let bytes = if remaining.is_null() { 0 } else { unsafe { remaining.cast::<u64>().read_unaligned() } };
+    REMAINING.store(bytes as usize, Relaxed);
     driver.starts.fetch_add(1, Relaxed);
     if driver.makes_child {
         let mut child = ptr::null_mut();
@@ -191,6 +199,7 @@ pub fn run() {
         driver.install();
     }
     connecting(controller);
+    precedence(controller);
     exclusive(controller);
     replacing(controller);
     recursive(controller);
@@ -229,6 +238,120 @@ fn connecting(controller: Handle) {
     let child = OLD.child.load(Relaxed);
     status("DisconnectController: only child", disconnect(controller, OLD.handle(), child), Status::SUCCESS);
     equal("DisconnectController: only child: itself too", OLD.counts(), (1, 2));
+}
+
+/// What the override protocols answer: the image of the driver to try first.
+static PLATFORM_CHOICE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static BUS_CHOICE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+fn choose(choice: &AtomicPtr<c_void>, image: *mut Handle) -> Status {
+    // The enumeration goes on from what it got last.
+    if unsafe { !(*image).is_null() } {
+        return Status::NOT_FOUND;
+    }
+    unsafe { *image = choice.load(Relaxed) };
+    Status::SUCCESS
+}
+
+unsafe extern "efiapi" fn platform_driver(
+    _this: *mut platform_driver_override::Protocol,
+    _controller: Handle,
+    image: *mut Handle,
+) -> Status {
+    choose(&PLATFORM_CHOICE, image)
+}
+
+unsafe extern "efiapi" fn platform_path(
+    _this: *mut platform_driver_override::Protocol,
+    _controller: Handle,
+    _path: *mut *mut device_path::Protocol,
+) -> Status {
+    Status::NOT_FOUND
+}
+
+unsafe extern "efiapi" fn platform_loaded(
+    _this: *mut platform_driver_override::Protocol,
+    _controller: Handle,
+    _path: *mut device_path::Protocol,
+    _image: Handle,
+) -> Status {
+    Status::UNSUPPORTED
+}
+
+unsafe extern "efiapi" fn bus_driver(_this: *mut bus_specific_driver_override::Protocol, image: *mut Handle) -> Status {
+    choose(&BUS_CHOICE, image)
+}
+
+unsafe extern "efiapi" fn family_version(_this: *mut driver_family_override::Protocol) -> u32 {
+    1
+}
+
+/// Connects and disconnects; whether the old driver, whose version is the lower one, was the one that started.
+fn is_old_first(controller: Handle, list: *mut Handle) -> bool {
+    let before = (OLD.counts().0, NEW.counts().0);
+    connect(controller, list, false);
+    let after = (OLD.counts().0, NEW.counts().0);
+    disconnect(controller, ptr::null_mut(), ptr::null_mut());
+    after == (before.0 + 1, before.1)
+}
+
+/// The order of section 7.3.12: what the caller names, the platform, the family, the bus, the version.
+fn precedence(controller: Handle) {
+    let mut platform = platform_driver_override::Protocol {
+        get_driver: platform_driver,
+        get_driver_path: platform_path,
+        driver_loaded: platform_loaded,
+    };
+    let mut bus = bus_specific_driver_override::Protocol { get_driver: bus_driver };
+    let mut family = driver_family_override::Protocol { get_version: family_version };
+    let old = OLD.handle();
+    // An image of its own, as far as the overrides look.
+    unsafe { (*OLD.binding.get()).image_handle = old };
+    let put = |mut handle: Handle, mut guid: Guid, interface: *mut c_void| unsafe {
+        let is = (bs().install_protocol_interface)(&mut handle, &mut guid, efi::NATIVE_INTERFACE, interface);
+        status("ConnectController: override installed", is, Status::SUCCESS);
+        handle
+    };
+    check("ConnectController: by version", !is_old_first(controller, ptr::null_mut()));
+    let on_bus = (&raw mut bus).cast();
+    put(controller, bus_specific_driver_override::PROTOCOL_GUID, on_bus);
+    BUS_CHOICE.store(old, Relaxed);
+    check("ConnectController: the bus before the version", is_old_first(controller, ptr::null_mut()));
+    BUS_CHOICE.store(env::image(), Relaxed);
+    let of_family = (&raw mut family).cast();
+    put(old, driver_family_override::PROTOCOL_GUID, of_family);
+    check("ConnectController: the family before the bus", is_old_first(controller, ptr::null_mut()));
+    PLATFORM_CHOICE.store(env::image(), Relaxed);
+    let of_platform = (&raw mut platform).cast();
+    let on = put(ptr::null_mut(), platform_driver_override::PROTOCOL_GUID, of_platform);
+    check("ConnectController: the platform before the family", !is_old_first(controller, ptr::null_mut()));
+    let mut wanted = [old, ptr::null_mut()];
+    check("ConnectController: the caller before the platform", is_old_first(controller, wanted.as_mut_ptr()));
+    for (handle, mut guid, interface) in [
+        (on, platform_driver_override::PROTOCOL_GUID, of_platform),
+        (old, driver_family_override::PROTOCOL_GUID, of_family),
+        (controller, bus_specific_driver_override::PROTOCOL_GUID, on_bus),
+    ] {
+        let is = unsafe { (bs().uninstall_protocol_interface)(handle, &mut guid, interface) };
+        status("ConnectController: override removed", is, Status::SUCCESS);
+    }
+    unsafe { (*OLD.binding.get()).image_handle = env::image() };
+
+    // An end node asks for no child: connecting is done when there is nothing to do.
+    let mut end = [0x7fu8, 0xff, 4, 0];
+    let alone =
+        unsafe { (bs().connect_controller)(env::image(), ptr::null_mut(), end.as_mut_ptr().cast(), Boolean::FALSE) };
+    status("ConnectController: RemainingDevicePath that ends", alone, Status::SUCCESS);
+    connect(controller, ptr::null_mut(), false);
+    equal("ConnectController: no RemainingDevicePath", REMAINING.load(Relaxed), 0);
+    disconnect(controller, ptr::null_mut(), ptr::null_mut());
+    let mut child = [1u8, 4, 6, 0, 9, 9, 0x7f, 0xff, 4, 0];
+    let wanted = usize::from_le_bytes([1, 4, 6, 0, 9, 9, 0x7f, 0xff]);
+    let remaining = child.as_mut_ptr().cast();
+    let is = unsafe { (bs().connect_controller)(controller, ptr::null_mut(), remaining, Boolean::FALSE) };
+    status("ConnectController: RemainingDevicePath", is, Status::SUCCESS);
+    equal("ConnectController: RemainingDevicePath arrives", REMAINING.load(Relaxed), wanted);
+    disconnect(controller, ptr::null_mut(), ptr::null_mut());
 }
 
 fn exclusive(controller: Handle) {

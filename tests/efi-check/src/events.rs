@@ -12,6 +12,9 @@ use crate::report::{check, equal, one_of, status};
 
 const GROUP: Guid = Guid::from_fields(0x7be8_8d24, 0x36a1, 0x45fb, 0xb0, 0x3a, &[0x7a, 0x61, 0x05, 0x95, 0x50, 0xc6]);
 
+const AFTER_READY_TO_BOOT: Guid =
+    Guid::from_fields(0x3a2a_00ad, 0x98b9, 0x4cdf, 0xa4, 0x78, &[0x70, 0x27, 0x77, 0xf1, 0xc1, 0x0b]);
+
 /// The order in which notifications ran: one hexadecimal digit each.
 static ORDER: AtomicU32 = AtomicU32::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -75,6 +78,7 @@ pub fn run() {
     waiting();
     order();
     groups();
+    known_groups();
     timers();
     time();
     many();
@@ -219,6 +223,57 @@ fn groups() {
         (bs().create_event_ex)(kind, efi::TPL_CALLBACK, Some(record), ptr::null_mut(), &group, &mut event)
     };
     status("CreateEventEx: old type in a group", is, Status::INVALID_PARAMETER);
+}
+
+/// Creates an event of a group that counts.
+fn in_group(group: &Guid) -> Event {
+    let mut event = ptr::null_mut();
+    let is = unsafe {
+        let kind = efi::EVT_NOTIFY_SIGNAL;
+        (bs().create_event_ex)(kind, efi::TPL_CALLBACK, Some(count), ptr::null_mut(), group, &mut event)
+    };
+    assert!(is == Status::SUCCESS, "CreateEventEx: {is:?}");
+    event
+}
+
+/// The groups that the firmware signals, but for those of the end of boot services (`exit`).
+fn known_groups() {
+    let counted = |group: &Guid, work: &dyn Fn(Event)| {
+        let event = in_group(group);
+        COUNT.store(0, Ordering::Relaxed);
+        work(event);
+        let counted = COUNT.load(Ordering::Relaxed);
+        close(event);
+        counted
+    };
+    let changes = counted(&efi::EVENT_GROUP_MEMORY_MAP_CHANGE, &|_| {
+        let mut page = 0;
+        unsafe {
+            let _ = (bs().allocate_pages)(efi::ALLOCATE_ANY_PAGES, efi::LOADER_DATA, 1, &mut page);
+            let _ = (bs().free_pages)(page, 1);
+        }
+    });
+    equal("group: MEMORY_MAP_CHANGE", changes, 2);
+    let mut table = GROUP;
+    let installed = counted(&GROUP, &|event| unsafe {
+        let mut table = table;
+        let _ = (bs().install_configuration_table)(&mut table, event);
+    });
+    equal("group: of a configuration table", installed, 1);
+    let removed = counted(&GROUP, &|_| unsafe {
+        let mut table = table;
+        let _ = (bs().install_configuration_table)(&mut table, ptr::null_mut());
+    });
+    equal("group: of a configuration table that is removed", removed, 1);
+    unsafe {
+        let is = (bs().install_configuration_table)(&mut table, ptr::null_mut());
+        status("group: the configuration table is gone", is, Status::NOT_FOUND);
+    }
+    for group in [efi::EVENT_GROUP_READY_TO_BOOT, AFTER_READY_TO_BOOT] {
+        let other = in_group(&group);
+        equal("group: any may be signalled", counted(&group, &|event| drop(signal(event))), 2);
+        close(other);
+    }
 }
 
 fn timers() {

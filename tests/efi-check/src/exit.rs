@@ -42,6 +42,26 @@ extern "efiapi" fn at_exit(_event: Event, _context: *mut c_void) {
     ORDER_HELD.store(BEFORE.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
+/// How often it ran, and what became of the system table's address in it.
+static CHANGES: AtomicUsize = AtomicUsize::new(0);
+static CONVERTED: AtomicUsize = AtomicUsize::new(0);
+
+extern "efiapi" fn at_address_change(_event: Event, _context: *mut c_void) {
+    CHANGES.fetch_add(1, Ordering::Relaxed);
+    let mut pointer: *mut c_void = env::table().cast();
+    let mut null = ptr::null_mut();
+    let mut nowhere = ptr::without_provenance_mut(8);
+    let convert = rt().convert_pointer;
+    unsafe {
+        let right = convert(0, &mut pointer) == Status::SUCCESS
+            && convert(0, &mut null) == Status::INVALID_PARAMETER
+            && convert(efi::OPTIONAL_POINTER as usize, &mut null) == Status::SUCCESS
+            && convert(0, &mut nowhere) == Status::NOT_FOUND
+            && convert(0, ptr::null_mut()) == Status::INVALID_PARAMETER;
+        CONVERTED.store(if right { pointer.addr() } else { 0 }, Ordering::Relaxed);
+    }
+}
+
 pub fn run(options: &Options) {
     set("AtBoot", BS, b"boot");
     set("AtRuntime", BS | RT, b"volatile");
@@ -68,6 +88,8 @@ fn events() {
         );
         let kind = efi::EVT_SIGNAL_EXIT_BOOT_SERVICES;
         (bs().create_event)(kind, efi::TPL_NOTIFY, Some(at_exit), null, &mut event);
+        let kind = efi::EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE;
+        (bs().create_event)(kind, efi::TPL_NOTIFY, Some(at_address_change), null, &mut event);
     }
 }
 
@@ -198,6 +220,9 @@ fn addresses(map: &Map, drivers: [*mut u64; 2]) {
     tables.switch();
     check("after the change: CRC of runtime services", checksum_holds(unsafe { &raw const (*runtime_services).hdr }));
     check("after the change: CRC of the system table", checksum_holds(&raw const pointers.hdr));
+    equal("after the change: notifications", CHANGES.load(Ordering::Relaxed), 1);
+    let converted = CONVERTED.load(Ordering::Relaxed) as u64;
+    equal("ConvertPointer: in a notification", converted, env::table().addr() as u64 + tables.offset);
     let [moved, changed] = drivers.map(|address| unsafe { address.wrapping_byte_add(tables.offset as usize).read() });
     equal("after the change: address in a runtime driver", moved, drivers[0].addr() as u64 + tables.offset);
     equal("after the change: what a runtime driver changed", changed, CHANGED);

@@ -238,6 +238,18 @@ fn opening() {
     };
     status("OpenProtocol: no interface", is, Status::INVALID_PARAMETER);
 
+    let legal = [1, 2, 4, 8, 0x10, 0x20, 0x30];
+    let mut attributes = (0..0x80).chain([0x8000_0000, u32::MAX]).filter(|attributes| !legal.contains(attributes));
+    let all = attributes.all(|attributes| open(handle, &id, me, agent, attributes) == Status::INVALID_PARAMETER);
+    check("OpenProtocol: combinations that do not exist", all);
+    let both = efi::OPEN_PROTOCOL_BY_DRIVER | efi::OPEN_PROTOCOL_EXCLUSIVE;
+    status("OpenProtocol: driver, exclusively", open(handle, &id, me, handle, both), Status::SUCCESS);
+    status("OpenProtocol: driver, exclusively, again", open(handle, &id, me, handle, both), Status::ALREADY_STARTED);
+    status("OpenProtocol: driver, exclusively: taken", open(handle, &id, agent, handle, both), Status::ACCESS_DENIED);
+    let is = open(handle, &id, agent, handle, efi::OPEN_PROTOCOL_GET_PROTOCOL);
+    status("OpenProtocol: get, though it is taken", is, Status::SUCCESS);
+    status("CloseProtocol: driver, exclusively", close(handle, &id, me, handle), Status::SUCCESS);
+
     let driver = efi::OPEN_PROTOCOL_BY_DRIVER;
     let exclusive = efi::OPEN_PROTOCOL_EXCLUSIVE;
     status("OpenProtocol: driver", open(handle, &id, me, handle, driver), Status::SUCCESS);

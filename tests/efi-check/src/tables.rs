@@ -7,7 +7,7 @@ use core::slice;
 use r_efi::efi::{self, Guid, Status, TableHeader};
 
 use crate::env::{bs, rt, table};
-use crate::report::{check, equal, failed, one_of, status};
+use crate::report::{check, equal, failed, one_of, skipped, status};
 
 const SIGNATURE_BOOT: u64 = 0x5652_4553_544f_4f42;
 const SIGNATURE_RUNTIME: u64 = 0x5652_4553_544e_5552;
@@ -53,10 +53,89 @@ pub fn run() {
     check("system table: firmware vendor", !system.firmware_vendor.is_null());
     check("system table: consoles", !system.con_in.is_null() && !system.con_out.is_null() && !system.std_err.is_null());
     check("system table: console handles", !system.console_in_handle.is_null() && !system.console_out_handle.is_null());
+    runtime_properties();
+    memory_attributes();
     crc_service();
     configuration();
     counts();
     copies();
+}
+
+/// What EFI_RT_PROPERTIES_TABLE says is what runtime services do (UEFI 2.10, 4.6.2).
+fn runtime_properties() {
+    let Some(found) = config_table(&efi::RT_PROPERTIES_TABLE_GUID) else {
+        return skipped("RT_PROPERTIES", "no such table");
+    };
+    let properties = unsafe { found.cast::<efi::RtPropertiesTable>().read_unaligned() };
+    equal("RT_PROPERTIES: version and length", (properties.version, properties.length), (1, 8));
+    let has = |service: u32| properties.runtime_services_supported & service != 0;
+    let mut time = efi::Time::default();
+    let (mut enabled, mut pending) = (efi::Boolean::FALSE, efi::Boolean::FALSE);
+    unsafe {
+        let is = (rt().get_time)(&mut time, ptr::null_mut());
+        equal("RT_PROPERTIES: GetTime", has(efi::RT_SUPPORTED_GET_TIME), is != Status::UNSUPPORTED);
+        equal("RT_PROPERTIES: SetTime", has(efi::RT_SUPPORTED_SET_TIME), is != Status::UNSUPPORTED);
+        let is = (rt().get_wakeup_time)(&mut enabled, &mut pending, &mut time);
+        equal("RT_PROPERTIES: GetWakeupTime", has(efi::RT_SUPPORTED_GET_WAKEUP_TIME), is != Status::UNSUPPORTED);
+        let is = (rt().set_wakeup_time)(efi::Boolean::FALSE, ptr::null_mut());
+        equal("RT_PROPERTIES: SetWakeupTime", has(efi::RT_SUPPORTED_SET_WAKEUP_TIME), is != Status::UNSUPPORTED);
+    }
+    check(
+        "RT_PROPERTIES: variables",
+        [
+            efi::RT_SUPPORTED_GET_VARIABLE,
+            efi::RT_SUPPORTED_GET_NEXT_VARIABLE_NAME,
+            efi::RT_SUPPORTED_SET_VARIABLE,
+            efi::RT_SUPPORTED_QUERY_VARIABLE_INFO,
+        ]
+        .into_iter()
+        .all(has),
+    );
+    check(
+        "RT_PROPERTIES: addresses",
+        has(efi::RT_SUPPORTED_SET_VIRTUAL_ADDRESS_MAP) && has(efi::RT_SUPPORTED_CONVERT_POINTER),
+    );
+    check("RT_PROPERTIES: reset", has(efi::RT_SUPPORTED_RESET_SYSTEM));
+}
+
+/// EFI_MEMORY_ATTRIBUTES_TABLE covers all runtime memory, and nothing else (UEFI 2.10, 4.6.4).
+fn memory_attributes() {
+    let Some(found) = config_table(&efi::MEMORY_ATTRIBUTES_TABLE_GUID) else {
+        return skipped("MEMORY_ATTRIBUTES", "no such table");
+    };
+    let table = found.cast::<efi::MemoryAttributesTable>();
+    let (count, size) = unsafe { ((*table).number_of_entries as usize, (*table).descriptor_size as usize) };
+    check("MEMORY_ATTRIBUTES: descriptor size", size >= size_of::<efi::MemoryDescriptor>());
+    let first = unsafe { found.byte_add(16) };
+    let entries =
+        || (0..count).map(|at| unsafe { first.byte_add(at * size).cast::<efi::MemoryDescriptor>().read_unaligned() });
+    let permissions = efi::MEMORY_RO | efi::MEMORY_XP | efi::MEMORY_RP;
+    check(
+        "MEMORY_ATTRIBUTES: permissions alone",
+        entries().all(|d| d.attribute & !(permissions | efi::MEMORY_RUNTIME) == 0),
+    );
+    let map = crate::memory::Map::read();
+    let end = |d: &efi::MemoryDescriptor| d.physical_start + d.number_of_pages * 4096;
+    let lies_in = |entry: efi::MemoryDescriptor| {
+        let around = map.at(entry.physical_start);
+        around.is_some_and(|around| around.r#type == entry.r#type && end(&entry) <= end(&around))
+    };
+    check("MEMORY_ATTRIBUTES: in descriptors of the map", entries().all(lies_in));
+    let runtime =
+        |d: &efi::MemoryDescriptor| matches!(d.r#type, efi::RUNTIME_SERVICES_CODE | efi::RUNTIME_SERVICES_DATA);
+    let in_map: u64 = map.iter().filter(runtime).map(|d| d.number_of_pages).sum();
+    if crate::env::is_realmfw() {
+        equal("MEMORY_ATTRIBUTES: all runtime memory", entries().map(|d| d.number_of_pages).sum::<u64>(), in_map);
+        check(
+            "MEMORY_ATTRIBUTES: 64 KiB",
+            entries().all(|d| d.physical_start % 0x1_0000 == 0 && d.number_of_pages % 16 == 0),
+        );
+        check(
+            "RUNTIME: 64 KiB",
+            map.iter().filter(runtime).all(|d| d.physical_start % 0x1_0000 == 0 && d.number_of_pages % 16 == 0),
+        );
+    }
+    map.release();
 }
 
 fn crc_service() {

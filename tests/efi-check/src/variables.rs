@@ -285,6 +285,30 @@ fn time() {
     }
 }
 
+/// A capsule that nobody knows, after the checks of section 8.5.3.
+fn capsules() {
+    let persists = efi::CAPSULE_FLAGS_PERSIST_ACROSS_RESET;
+    let cases = [
+        ("no flags", 0, 0, Status::UNSUPPORTED),
+        ("persists without a list", persists, 0, Status::INVALID_PARAMETER),
+        ("persists", persists, 0x4000_0000, Status::UNSUPPORTED),
+        ("populates without persisting", efi::CAPSULE_FLAGS_POPULATE_SYSTEM_TABLE, 0, Status::INVALID_PARAMETER),
+        ("resets without persisting", efi::CAPSULE_FLAGS_INITIATE_RESET, 0, Status::INVALID_PARAMETER),
+    ];
+    for (name, flags, list, wanted) in cases {
+        let mut header = efi::CapsuleHeader { capsule_guid: VENDOR, header_size: 28, flags, capsule_image_size: 28 };
+        let mut headers = [&raw mut header];
+        let is = unsafe { (rt().update_capsule)(headers.as_mut_ptr(), 1, list) };
+        if is == wanted {
+            check("UpdateCapsule", true)
+        } else {
+            failed("UpdateCapsule", format_args!("{name}: {is:?}"))
+        }
+    }
+    let is = unsafe { (rt().update_capsule)(ptr::null_mut(), 0, 0) };
+    status("UpdateCapsule: none", is, Status::INVALID_PARAMETER);
+}
+
 fn others() {
     unsafe {
         let mut pointer = ptr::null_mut();
@@ -305,5 +329,8 @@ fn others() {
         let mut enabled = (efi::Boolean::FALSE, efi::Boolean::FALSE);
         let is = (rt().get_wakeup_time)(&mut enabled.0, &mut enabled.1, ptr::null_mut());
         check("GetWakeupTime: no time", is.is_error());
+        let is = (rt().set_wakeup_time)(efi::Boolean::TRUE, ptr::null_mut());
+        status("SetWakeupTime: no time", is, Status::INVALID_PARAMETER);
+        capsules();
     }
 }
