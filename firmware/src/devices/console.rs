@@ -4,8 +4,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use formats::machine::{Console, Uart};
 use spin::Once;
+use terminal::ns16550::Ns16550;
 
-use super::ns16550::Ns16550;
 use super::pl011;
 use crate::arch::{self, mmio::Mmio};
 use crate::memory;
@@ -22,7 +22,7 @@ const LAST_RESORT_SIZE: u64 = 0x1000;
 #[derive(Clone, Copy, Debug)]
 enum Port {
     Pl011(Mmio),
-    Ns16550(Ns16550),
+    Ns16550(Ns16550<Mmio>),
 }
 
 impl Port {
@@ -49,11 +49,7 @@ pub fn start(console: &Console) -> Result<(), memory::Error> {
             pl011::start(registers);
             Port::Pl011(registers)
         }
-        Uart::Ns16550 { reg_shift, reg_io_width } => {
-            let uart = Ns16550 { registers, shift: reg_shift, width: reg_io_width };
-            uart.start();
-            Port::Ns16550(uart)
-        }
+        Uart::Ns16550 { reg_shift, reg_io_width } => Port::Ns16550(Ns16550::start(registers, reg_shift, reg_io_width)),
     });
     Ok(())
 }
