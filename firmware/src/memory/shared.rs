@@ -191,6 +191,34 @@ impl SharedBuffer {
         unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) };
     }
 
+    /// Copies `length` bytes at `from` to the start, for a caller that has no slice of them.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    ///
+    /// # Safety
+    /// The bytes at `from` are readable.
+    pub unsafe fn write_from(&mut self, from: *const u8, length: usize) {
+        let to = self.pointer(0, length);
+        // SAFETY: inside this buffer's pages; the source is the caller's, and may be shared memory itself.
+        unsafe { ptr::copy(from, to, length) };
+        fence(Ordering::SeqCst);
+    }
+
+    /// Copies `length` bytes from the start to `to`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    ///
+    /// # Safety
+    /// The bytes at `to` are writable and no one has a reference to them.
+    pub unsafe fn read_to(&self, to: *mut u8, length: usize) {
+        fence(Ordering::SeqCst);
+        let from = self.pointer(0, length);
+        // SAFETY: as for `write_from`, the other way round.
+        unsafe { ptr::copy(from, to, length) };
+    }
+
     /// Stores `value` at `offset` in one access, after all that was written before.
     ///
     /// # Panics

@@ -14,6 +14,7 @@ pub mod crc32;
 pub mod device_path;
 pub mod events;
 pub mod handles;
+pub mod iommu;
 pub mod memory_attributes;
 pub mod memory_map;
 pub mod pool;

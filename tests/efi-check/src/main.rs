@@ -29,6 +29,7 @@ mod faults;
 mod fuzz;
 mod handles;
 mod images;
+mod iommu;
 mod keys;
 mod memory;
 mod options;
@@ -80,6 +81,10 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     if options.selects("cc") {
         say!("# cc");
         cc::run(&options);
+    }
+    if options.selects("iommu") {
+        say!("# iommu");
+        iommu::run(&options);
     }
     if options.selects("fuzz") {
         say!("# fuzz");

@@ -4,6 +4,7 @@ mod abi;
 mod cc_measurement;
 mod device_path_utilities;
 pub mod initrd;
+mod iommu;
 mod memory_attribute;
 mod rng;
 mod text_input;
@@ -25,7 +26,7 @@ use super::services;
 const CONSOLE_RATE: u64 = 115_200;
 
 /// Installs the console, memory attributes, device path utilities and, where the processor has one, the random number
-/// generator, in a realm measurement; names the console in the system table.
+/// generator, in a realm measurement and shared memory; names the console in the system table.
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
@@ -58,6 +59,9 @@ pub fn install() -> Result<(), Status> {
     }
     if let Some(measurement) = cc_measurement::create() {
         install_on_new(&cc_measurement::PROTOCOL_GUID, measurement.cast())?;
+    }
+    if let Some(iommu) = iommu::create() {
+        install_on_new(&iommu::PROTOCOL_GUID, iommu.cast())?;
     }
     Ok(())
 }
