@@ -320,6 +320,28 @@ fn flat_layouts() {
     );
 }
 
+/// Files that have the same digest are the same once they are loaded.
+#[test]
+fn what_is_in_no_digest_is_in_no_loaded_image() {
+    let certificates = DIRECTORIES_OFFSET + 4 * 8;
+    let (image, memory) = load(&image::application());
+    let covered: Vec<_> = image.authenticode_ranges().unwrap();
+    let mut cleared = memory.clone();
+    image.clear_unmeasured(&mut cleared);
+    for at in 0..0x400 {
+        let measured = covered.iter().any(|range| range.contains(&at));
+        assert_eq!(
+            measured,
+            !(CHECKSUM_OFFSET..CHECKSUM_OFFSET + 4).contains(&at) && !(certificates..certificates + 8).contains(&at)
+        );
+        assert_eq!(cleared[at], if measured { memory[at] } else { 0 }, "{at:#x}");
+    }
+    assert_ne!(cleared, memory);
+    assert_eq!(cleared[0x400..], memory[0x400..]);
+    // Nothing is beyond the end of memory that is too short.
+    image.clear_unmeasured(&mut cleared[..CHECKSUM_OFFSET + 2]);
+}
+
 #[test]
 fn authenticode() {
     let image = parse(&image::application()).unwrap();

@@ -174,6 +174,23 @@ fn partial_progress_is_continued_and_refusal_is_told() {
     assert_eq!(rsi.set_range(RAM, top, Ripas::Empty, ChangeDestroyed::No), Err(RangeError::NoProgress { at: RAM }));
 }
 
+/// An RMM and a host that answer in runs are asked once, however much memory there is.
+#[test]
+fn calls_do_not_grow_with_pages() {
+    let calls = |size: u64, parts: u64| {
+        let mut rsi = Rsi::new(FakeRmm::new(48, HashAlgorithm::Sha256));
+        for part in 1..parts {
+            rsi.conduit().host.responses.push_back(HostResponse::Upto(RAM + size / parts * part));
+        }
+        rsi.set_range(RAM, RAM + size, Ripas::Ram, ChangeDestroyed::No).unwrap();
+        rsi.conduit().host.calls
+    };
+    // One request, one look at what became of it.
+    assert_eq!((calls(1 << 20, 1), calls(1 << 30, 1), calls(1 << 40, 1)), (2, 2, 2));
+    // One more for each answer that is a part.
+    assert_eq!((calls(1 << 30, 8), calls(1 << 40, 8)), (9, 9));
+}
+
 #[test]
 fn token_comes_in_parts_and_only_after_init() {
     let mut rsi = realm(HashAlgorithm::Sha512);

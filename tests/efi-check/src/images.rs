@@ -168,6 +168,7 @@ unsafe extern "C" fn start_and_compare(_handle: Handle, _start: usize) -> u64 {
 pub fn run() {
     parameters();
     loading();
+    unmeasured();
     a_file_that_changes();
     protection();
     starting();
@@ -176,6 +177,20 @@ pub fn run() {
     nested::run();
     files::run();
     broken::run();
+}
+
+/// What is in no digest of a file does not come in with it.
+fn unmeasured() {
+    let mut file = pe::build(returns, APPLICATION);
+    pe::put(&mut file, pe::OFFSET_CHECKSUM, [0x11, 0x22, 0x33, 0x44]);
+    let Ok(handle) = load(&mut file) else { return check("LoadImage: a file with a checksum", false) };
+    let image: *mut loaded_image::Protocol = env::interface(handle, &loaded_image::PROTOCOL_GUID);
+    let base = unsafe { (*image).image_base.cast::<u8>() };
+    let checksum = unsafe { base.wrapping_add(pe::OFFSET_CHECKSUM).cast::<u32>().read_unaligned() };
+    equal("LoadImage: no checksum in memory", checksum, 0);
+    let subsystem = unsafe { base.wrapping_add(pe::OFFSET_SUBSYSTEM).cast::<u16>().read_unaligned() };
+    equal("LoadImage: the header behind it", subsystem, APPLICATION);
+    status("UnloadImage", unsafe { (bs().unload_image)(handle) }, Status::SUCCESS);
 }
 
 fn parameters() {

@@ -23,6 +23,7 @@ pub const OFFSET_MAGIC: usize = OPTIONAL;
 pub const OFFSET_ENTRY: usize = OPTIONAL + 16;
 pub const OFFSET_IMAGE_SIZE: usize = OPTIONAL + 56;
 pub const OFFSET_HEADERS_SIZE: usize = OPTIONAL + 60;
+pub const OFFSET_CHECKSUM: usize = OPTIONAL + 64;
 pub const OFFSET_SUBSYSTEM: usize = OPTIONAL + 68;
 pub const OFFSET_RELOCATIONS: usize = OPTIONAL + 112 + 5 * 8;
 const SECTION_TABLE: usize = OPTIONAL + 240;

@@ -12,11 +12,24 @@ const CHECKSUM_LEN: usize = 4;
 const DIRECTORY_ENTRY_LEN: usize = 8;
 
 impl Image {
+    /// Zeroes, in a loaded image, the header bytes that are in no digest, so that what runs can read nothing there that
+    /// was not measured.
+    pub fn clear_unmeasured(&self, memory: &mut [u8]) {
+        let checksum = (self.checksum_offset, CHECKSUM_LEN);
+        let entry = self.certificate_entry_offset.map(|entry| (entry, DIRECTORY_ENTRY_LEN));
+        for (start, len) in core::iter::once(checksum).chain(entry) {
+            if let Some(bytes) = memory.get_mut(start..).and_then(|bytes| bytes.get_mut(..len)) {
+                bytes.fill(0);
+            }
+        }
+    }
+
     /// The ranges of the file to hash, in this order: the headers without the checksum and the
     /// certificate table's directory entry, the sections by file offset, then what follows them
     /// except the certificate table.
     ///
-    /// Everything [`load_into`](Self::load_into) copies is covered, with those two exceptions.
+    /// Everything [`load_into`](Self::load_into) copies is covered, with those two exceptions, which
+    /// [`clear_unmeasured`](Self::clear_unmeasured) takes away.
     pub fn authenticode_ranges(&self) -> Result<Vec<Range<usize>>, Error> {
         let mut ranges = Vec::new();
         ranges.try_reserve_exact(self.sections.len() + 4)?;

@@ -246,6 +246,7 @@ impl Mapped {
         let entry = image.entry_point().ok_or(LoadError::NoEntryPoint)?;
         let size = image.size_of_image();
         let bytes = memory.bytes_mut().get_mut(..size as usize).ok_or(LoadError::NotFlat)?;
+        image.clear_unmeasured(bytes);
         let fixups = if kind == Kind::RuntimeDriver {
             Some(Fixups::relocate(image, bytes, base)?)
         } else {

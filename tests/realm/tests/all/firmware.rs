@@ -113,6 +113,24 @@ fn stops_where_ripas_is_refused() -> Result<()> {
 }
 
 #[test]
+fn stops_where_ripas_makes_no_progress() -> Result<()> {
+    stops(&realm("").option("ripas=stall:1"), "no progress at 0x40000000")
+}
+
+/// RAM that the host left EMPTY or changes piece by piece becomes RAM all the same.
+#[test]
+fn accepts_what_is_empty_in_parts() -> Result<()> {
+    let realm =
+        realm(&check_words(1, &[])).option("rmm=2.0").option("empty=0x48000000+1M").option("ripas=partial:8192");
+    boots(&realm).map(drop)
+}
+
+#[test]
+fn stops_where_memory_was_destroyed() -> Result<()> {
+    stops(&realm("").option("destroy=0x48000000@6"), "RIPAS of RAM at 0x40000000..0x60000000: ")
+}
+
+#[test]
 fn stops_where_versions_do_not_meet() -> Result<()> {
     stops(&realm("").option("rsi=2.0-2.1"), "this firmware has 1.0 and 1.1")
 }
