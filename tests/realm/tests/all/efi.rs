@@ -1,4 +1,4 @@
-//! The EFI program `tests/efi-check` in the place of the kernel, in a realm.
+//! The EFI programs `tests/efi-check` and `tests/uefi-walk` in the place of the kernel, in a realm.
 
 use std::time::Duration;
 
@@ -28,6 +28,12 @@ fn passes(realm: &Realm) -> Result<Ended> {
 #[test]
 fn services_in_a_realm() -> Result<()> {
     passes(&realm("fuzz=2000").width(36)).map(drop)
+}
+
+/// A program that knows nothing of this firmware, nor of realms.
+#[test]
+fn walk_in_a_realm() -> Result<()> {
+    passes(&Realm::firmware(workspace::image()).kernel(workspace::uefi_walk())).map(drop)
 }
 
 #[test]
