@@ -72,7 +72,7 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
     if !command_line.is_empty() {
         set_command_line(handle, &command_line)?;
     }
-    services::signal_group(&efi::EVENT_GROUP_READY_TO_BOOT);
+    services::signal_ready_to_boot();
     let outcome = super::start(handle).map_err(|status| Error::Service(Item::Kernel, status))?;
     Err(Error::Returned(outcome.status))
 }

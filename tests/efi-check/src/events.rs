@@ -314,6 +314,14 @@ fn timers() {
         unsafe { ((*input).read_key_stroke)(input, &mut key) };
     }
     check("ReadKeyStroke: timers go on", COUNT.load(Ordering::Relaxed) > 0);
+    for (name, call) in LOOPED {
+        COUNT.store(0, Ordering::Relaxed);
+        let start = counter();
+        while COUNT.load(Ordering::Relaxed) == 0 && counter() - start < frequency() {
+            call();
+        }
+        check(name, COUNT.load(Ordering::Relaxed) > 0);
+    }
     close(notified);
     let count = COUNT.load(Ordering::Relaxed);
     stall(50_000);
@@ -326,6 +334,28 @@ fn timers() {
         close(event);
     }
 }
+
+/// Services that a program calls in a loop while it waits for a timer's notification.
+const LOOPED: [(&str, fn()); 6] = [
+    ("AllocatePool: timers go on", || env::free(env::pool(16))),
+    ("AllocatePages: timers go on", || unsafe {
+        let mut page = 0;
+        let _ = (bs().allocate_pages)(efi::ALLOCATE_ANY_PAGES, efi::LOADER_DATA, 1, &mut page);
+        let _ = (bs().free_pages)(page, 1);
+    }),
+    ("HandleProtocol: timers go on", || {
+        env::loaded_image();
+    }),
+    ("LocateProtocol: timers go on", || {
+        env::locate::<c_void>(&GROUP);
+    }),
+    ("GetMemoryMap: timers go on", || unsafe {
+        let mut size = 0;
+        let null = ptr::null_mut();
+        let _ = (bs().get_memory_map)(&mut size, null, null.cast(), null.cast(), null.cast());
+    }),
+    ("RestoreTPL: timers go on", || restore(raise(efi::TPL_NOTIFY))),
+];
 
 fn stall(microseconds: usize) {
     unsafe { (bs().stall)(microseconds) };

@@ -262,6 +262,9 @@ fn opening() {
     status("OpenProtocol: exclusive: taken", open(handle, &id, agent, null, exclusive), Status::ACCESS_DENIED);
     status("OpenProtocol: driver: exclusive", open(handle, &id, agent, handle, driver), Status::ACCESS_DENIED);
 
+    for _ in 0..2 {
+        equal("HandleProtocol: an open protocol", handle_protocol(handle, &id), Ok(interface));
+    }
     let (mut list, mut count) = (ptr::null_mut(), 0usize);
     let mut asked = id;
     let is = unsafe { (bs().open_protocol_information)(handle, &mut asked, &mut list, &mut count) };
@@ -272,6 +275,12 @@ fn opening() {
             "OpenProtocolInformation: the exclusive open",
             all.iter().any(|entry| entry.agent_handle == me && entry.attributes == exclusive && entry.open_count == 1),
         );
+        let by_handle = |entry: &efi::OpenProtocolInformationEntry| {
+            entry.attributes == efi::OPEN_PROTOCOL_BY_HANDLE_PROTOCOL
+                && entry.agent_handle != me
+                && entry.open_count == 2
+        };
+        check("OpenProtocolInformation: HandleProtocol is counted", all.iter().any(by_handle));
         check(
             "OpenProtocolInformation: the gets are counted",
             all.iter().any(|entry| entry.attributes == efi::OPEN_PROTOCOL_GET_PROTOCOL && entry.open_count == 1),

@@ -10,6 +10,7 @@ use r_efi::efi::{self, Guid, Handle, LocateSearchType, Status};
 use uefi_core::handles::Registration;
 
 use super::protocols::guid;
+use crate::efi::services::events;
 use crate::efi::services::locate as rules;
 use crate::efi::services::memory::pool_array;
 use crate::efi::services::state::to_u64;
@@ -22,6 +23,7 @@ pub unsafe extern "efiapi" fn locate_handle(
     size: *mut usize,
     buffer: *mut Handle,
 ) -> Status {
+    events::poll();
     if size.is_null() {
         return Status::INVALID_PARAMETER;
     }
@@ -55,6 +57,7 @@ pub unsafe extern "efiapi" fn locate_handle_buffer(
     count: *mut usize,
     buffer: *mut *mut Handle,
 ) -> Status {
+    events::poll();
     if count.is_null() || buffer.is_null() {
         return Status::INVALID_PARAMETER;
     }
@@ -84,6 +87,7 @@ pub unsafe extern "efiapi" fn locate_protocol(
     registration: *mut c_void,
     interface: *mut *mut c_void,
 ) -> Status {
+    events::poll();
     // SAFETY: the caller's pointer, null or a GUID.
     let Some(protocol) = (unsafe { guid(protocol) }) else {
         return Status::INVALID_PARAMETER;

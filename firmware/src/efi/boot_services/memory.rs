@@ -9,7 +9,7 @@ use r_efi::efi::{
 use uefi_core::memory_map::{PAGE_SIZE, Placement};
 
 use super::status;
-use crate::efi::services::{self, state};
+use crate::efi::services::{self, events, state};
 
 /// The distance between descriptors. It is larger than the structure, as in EDK2, so that a client that steps by the
 /// size of the structure it knows is found out here and not on another firmware.
@@ -56,6 +56,8 @@ pub unsafe extern "efiapi" fn get_memory_map(
     descriptor_size: *mut usize,
     descriptor_version: *mut u32,
 ) -> Status {
+    // Before the map is looked at: what runs may change it.
+    events::poll();
     if map_size.is_null() {
         return Status::INVALID_PARAMETER;
     }

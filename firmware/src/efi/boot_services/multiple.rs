@@ -115,14 +115,14 @@ unsafe extern "C" fn install_multiple(handle: *mut Handle, arguments: *const *mu
             // SAFETY: the caller's promise.
             undo_install(current, unsafe { Pairs::new(arguments) }, installed);
         }
-        events::dispatch();
+        events::poll();
         return status;
     }
     if let Some(current) = current {
         // SAFETY: the caller's promise.
         unsafe { handle.write_unaligned(current) };
     }
-    events::dispatch();
+    events::poll();
     Status::SUCCESS
 }
 

@@ -9,6 +9,8 @@ use r_efi::efi::{self, Event, Guid, Handle, InterfaceType, OpenProtocolInformati
 use uefi_core::handles::OpenRequest;
 
 use super::status;
+use crate::efi::image;
+use crate::efi::services::events;
 use crate::efi::services::memory::{allocate_pool, pool_array};
 use crate::efi::services::protocols as rules;
 use crate::efi::services::state::{from_u64, handle_to_raw, optional_handle_from};
@@ -69,8 +71,8 @@ pub unsafe extern "efiapi" fn handle_protocol(
     interface: *mut *mut c_void,
 ) -> Status {
     let attributes = efi::OPEN_PROTOCOL_BY_HANDLE_PROTOCOL;
-    // SAFETY: passed on. The firmware has no image of its own to name as the agent.
-    unsafe { open_protocol(handle, protocol, interface, ptr::null_mut(), ptr::null_mut(), attributes) }
+    // SAFETY: passed on. The agent is the firmware itself (section 7.3.7).
+    unsafe { open_protocol(handle, protocol, interface, image::firmware(), ptr::null_mut(), attributes) }
 }
 
 /// `OpenProtocol()`.
@@ -82,6 +84,7 @@ pub unsafe extern "efiapi" fn open_protocol(
     controller: Handle,
     attributes: u32,
 ) -> Status {
+    events::poll();
     let is_test = attributes == efi::OPEN_PROTOCOL_TEST_PROTOCOL;
     // SAFETY: the caller's pointer, null or a GUID.
     let Some(protocol) = (unsafe { guid(protocol) }) else {

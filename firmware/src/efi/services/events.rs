@@ -15,6 +15,10 @@ use crate::arch::{self, psci};
 /// and a shorter one would be noticed no sooner, because timers are polled.
 const TICK: u64 = 100_000;
 
+/// `EFI_EVENT_GROUP_AFTER_READY_TO_BOOT` (section 7.1.2).
+const AFTER_READY_TO_BOOT: Guid =
+    Guid::from_fields(0x3a2a_00ad, 0x98b9, 0x4cdf, 0xa4, 0x78, &[0x70, 0x27, 0x77, 0xf1, 0xc1, 0x0b]);
+
 /// Creates an event. `notify` is called at `tpl` with `context`.
 ///
 /// # Errors
@@ -68,7 +72,13 @@ pub fn signal_event(event: efi::Event) -> Result<(), Status> {
     Ok(())
 }
 
-/// Signals every event of a group, for instance `EVENT_GROUP_READY_TO_BOOT`.
+/// Tells that a boot option is about to be started (UEFI 2.10, section 7.1.2).
+pub fn signal_ready_to_boot() {
+    signal_group(&efi::EVENT_GROUP_READY_TO_BOOT);
+    signal_group(&AFTER_READY_TO_BOOT);
+}
+
+/// Signals every event of a group.
 pub fn signal_group(group: &Guid) {
     with_core(|core| core.events.signal_group(group));
     dispatch();
@@ -135,7 +145,8 @@ pub fn restore_tpl(tpl: Tpl) {
 }
 
 /// Notices the time that has passed: expires timers and the watchdog and runs the notifications that are due. A loop
-/// that waits inside the firmware calls it on every turn.
+/// that waits inside the firmware calls it on every turn, and so do the services that programs call in loops of their
+/// own.
 pub fn poll() {
     let now = arch::counter();
     let expired = with_core_if_any(|core| {

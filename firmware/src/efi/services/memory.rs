@@ -31,7 +31,7 @@ pub fn allocate_pages(
         withdraw(&range, Owner::Pages);
         return Err(status);
     }
-    events::dispatch();
+    events::poll();
     Ok(range.start)
 }
 
@@ -42,7 +42,7 @@ pub fn allocate_pages(
 pub fn free_pages(start: PhysicalAddress, pages: u64) -> Result<(), Status> {
     let range = change(|core| core.memory.free(start, pages, Owner::Pages).map_err(ToStatus::status))?;
     reset_protection(&range);
-    events::dispatch();
+    events::poll();
     Ok(())
 }
 
@@ -60,7 +60,7 @@ pub fn allocate_pool(memory_type: MemoryType, size: usize) -> Result<NonNull<u8>
         let _ = change(|core| core.pool.free(&mut core.memory, allocation.address));
         return Err(status);
     }
-    events::dispatch();
+    events::poll();
     let address = usize::try_from(allocation.address).map_err(|_| Status::OUT_OF_RESOURCES)?;
     NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Status::OUT_OF_RESOURCES)
 }
@@ -74,7 +74,7 @@ pub fn free_pool(address: *mut c_void) -> Result<(), Status> {
     if let Some(range) = released {
         reset_protection(&range);
     }
-    events::dispatch();
+    events::poll();
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub mod time;
 
 pub use configuration::{Console, install_configuration_table, set_console, system_table};
 pub use events::{
-    close_event, create_event, current_tpl, raise_tpl, restore_tpl, set_timer, signal_event, signal_group,
+    close_event, create_event, current_tpl, raise_tpl, restore_tpl, set_timer, signal_event, signal_ready_to_boot,
 };
 pub use locate::locate_device_path;
 pub use memory::{allocate_pages, allocate_pool, free_pages, free_pool, is_firmware};

@@ -19,7 +19,7 @@ use super::{driver_model, events};
 /// As `InstallProtocolInterface()` (UEFI 2.10, section 7.3.2).
 pub fn install_protocol(handle: Option<Handle>, protocol: &Guid, interface: *mut c_void) -> Result<Handle, Status> {
     let handle = install_quietly(handle, protocol, interface)?;
-    events::dispatch();
+    events::poll();
     Ok(handle)
 }
 
@@ -51,7 +51,7 @@ pub fn uninstall_protocol(handle: Handle, protocol: &Guid, interface: *mut c_voi
 pub fn reinstall_protocol(handle: Handle, protocol: &Guid, old: *mut c_void, new: *mut c_void) -> Result<(), Status> {
     remove(handle, |core| core.handles.reinstall(handle_from(handle), protocol, old, new))?;
     with_core(|core| signal_listeners(core, protocol));
-    events::dispatch();
+    events::poll();
     // That no driver takes the new interface is no failure of the exchange.
     let _ = driver_model::connect_controller(handle, true);
     Ok(())
