@@ -151,9 +151,12 @@ global_asm!(
     "    ldr     w3, [x1]",
     "    cmp     w2, w3",
     "    b.ne    5f",
-    // What follows the file may still be empty in a realm.
-    "    adrp    x24, __file_end + 4095",
+    // What follows the file may still be empty in a realm. A host with larger pages changes whole ones only, so the
+    // range begins where the image does, which is RAM and stays what it is, and ends at a page of 64 KiB.
+    "    mov     x24, x20",
     "    adrp    x25, __image_end",
+    "    add     x25, x25, #0xf, lsl #12",
+    "    and     x25, x25, #~0xffff",
     "    bl      accept",
     "    b       relocate",
 
@@ -189,6 +192,8 @@ global_asm!(
     "    adrp    x25, __image_end",
     "    sub     x25, x25, x20",
     "    add     x25, x25, x24",
+    "    add     x25, x25, #0xf, lsl #12",
+    "    and     x25, x25, #~0xffff",
     "    bl      accept",
     "    mov     x24, x28",
     "    mov     x1, x20",
