@@ -1,12 +1,14 @@
-//! `cargo xtask run --realm`: a realm in the model RMM, and what its tests need.
+//! `cargo xtask run`: a realm in the model RMM, and what its tests need.
+
+mod summary;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use realm_vm::{KERNEL, Realm, check_words};
 use vm::{Verdict, Vm, workspace};
@@ -18,22 +20,22 @@ use crate::{command, image, tools};
 const TARGET: &str = "aarch64-unknown-none-softfloat";
 
 /// The modules that Linux needs for its checks in a realm.
-const MODULES: [&str; 5] = ["configfs", "tsm_report", "arm_cca_guest", "virtio_blk", "virtio_mmio"];
+const MODULES: [&str; 6] = ["configfs", "efivarfs", "tsm_report", "arm_cca_guest", "virtio_blk", "virtio_mmio"];
 
 /// The options of a realm.
 #[derive(Args)]
 pub struct RealmOptions {
-    /// Run in a realm, under the model RMM
+    /// Start the kernel in the realm without any firmware
     #[arg(long)]
-    pub realm: bool,
-    /// In a realm, start the kernel without any firmware
-    #[arg(long, requires = "realm")]
     direct_kernel: bool,
-    /// In a realm, write one line for each RSI call and its result to this file
-    #[arg(long, value_name = "FILE", requires = "realm")]
+    /// At the end, print the firmware's event log, and whether it gives the realm's registers
+    #[arg(long)]
+    events: bool,
+    /// Write one line for each RSI call and its result to this file
+    #[arg(long, value_name = "FILE")]
     rsi_log: Option<PathBuf>,
-    /// In a realm, an option of the model RMM such as `width=41` or `ripas=reject` (docs/model-rmm.md)
-    #[arg(long = "rmm", value_name = "OPTION", requires = "realm")]
+    /// An option of the model RMM such as `width=41` or `ripas=reject:1` (docs/model-rmm.md)
+    #[arg(long = "rmm", value_name = "OPTION")]
     options: Vec<String>,
 }
 
@@ -140,36 +142,65 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
     for argument in &parts.qemu {
         realm = realm.arg(argument);
     }
-    match parts.limit {
-        Some(limit) => headless(&realm, limit),
-        None => {
-            println!("(Ctrl-A X ends the emulator, Ctrl-A C switches to its monitor)");
-            let status = realm.machine().command("mon:stdio").status().context("cannot start QEMU")?;
-            if !status.success() {
-                bail!("the realm did not power off: {}", realm.last_logged().unwrap_or_default());
-            }
-            Ok(ExitCode::SUCCESS)
+    let (elapsed, ended) = match parts.limit {
+        Some(limit) => headless(&realm, limit)?,
+        None => interactive(&realm)?,
+    };
+    summary::print(&realm.model_log(), elapsed, options.events)?;
+    match ended {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(why) => {
+            eprintln!("{why}");
+            Ok(ExitCode::FAILURE)
         }
     }
 }
 
-fn headless(realm: &Realm, limit: Duration) -> Result<ExitCode> {
+/// How long the realm ran, and why that is no success.
+type Ended = (Duration, Result<(), String>);
+
+fn interactive(realm: &Realm) -> Result<Ended> {
+    println!("(Ctrl-A X ends the emulator, Ctrl-A C switches to its monitor)");
+    let started = Instant::now();
+    loop {
+        let status = realm.machine().command("mon:stdio").status().context("cannot start QEMU")?;
+        if status.code() == Some(realm_vm::end::RESET) {
+            // A realm ends with its reset; its host starts it anew.
+            println!("(the realm starts anew)");
+            continue;
+        }
+        let ended = match status.success() {
+            true => Ok(()),
+            false => Err(did_not_power_off(realm)),
+        };
+        return Ok((started.elapsed(), ended));
+    }
+}
+
+fn did_not_power_off(realm: &Realm) -> String {
+    format!("the realm did not power off: {}", realm.last_logged().unwrap_or_default())
+}
+
+fn headless(realm: &Realm, limit: Duration) -> Result<Ended> {
     let vm = Vm::start_with(&realm.machine(), limit, |bytes| {
         let mut output = io::stdout().lock();
         // Nobody may be listening any more, which is no reason to stop the checks.
         let _ = output.write_all(bytes).and_then(|()| output.flush());
     })?;
     let finished = vm.wait()?;
-    if !finished.status.success() {
-        bail!("the realm did not power off: {}", realm.last_logged().unwrap_or_default());
-    }
-    let verdict = Verdict::parse(&finished.console)?;
-    for failed in &verdict.failed {
-        eprintln!("failed: {failed}");
-    }
-    if verdict.all_passed() {
-        println!("all {} checks held", verdict.passed.len());
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ExitCode::FAILURE)
+    let ended = if finished.status.success() {
+        let verdict = Verdict::parse(&finished.console)?;
+        for failed in &verdict.failed {
+            eprintln!("failed: {failed}");
+        }
+        if verdict.all_passed() {
+            println!("all {} checks held", verdict.passed.len());
+            Ok(())
+        } else {
+            Err(format!("{} checks failed", verdict.failed.len()))
+        }
+    } else {
+        Err(did_not_power_off(realm))
+    };
+    Ok((finished.elapsed, ended))
 }

@@ -36,15 +36,18 @@ pub struct Options {
     /// The number of CPUs
     #[arg(long, default_value_t = 1)]
     smp: u32,
-    /// QEMU's machine type and its options
-    #[arg(long, default_value = "virt,gic-version=3")]
+    /// QEMU's machine type and its options, of a plain VM
+    #[arg(long, default_value = "virt,gic-version=3", requires = "plain")]
     machine: String,
-    /// QEMU's CPU model
-    #[arg(long, default_value = "max")]
+    /// QEMU's CPU model, of a plain VM
+    #[arg(long, default_value = "max", requires = "plain")]
     cpu: String,
     /// Another firmware in the place of realmfw, such as EDK2's QEMU_EFI.fd
     #[arg(long)]
     firmware: Option<PathBuf>,
+    /// Run in a plain VM instead of a realm
+    #[arg(long, conflicts_with_all = ["direct_kernel", "events", "rsi_log", "options"])]
+    plain: bool,
     #[command(flatten)]
     realm: realm::RealmOptions,
     /// Take no input; run the checks of the initramfs, power off, and say whether all held
@@ -74,7 +77,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     fetch::ensure(&items, options.setup)?;
     let kernel = series.map_or_else(|| PathBuf::from(&options.kernel), Kernel::image);
-    if options.realm.realm {
+    if !options.plain {
         return realm::run(&options.realm, &realm_parts(options, kernel)?);
     }
     let initrd = match &options.initrd {

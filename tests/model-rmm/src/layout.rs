@@ -14,7 +14,7 @@ use core::ops::Range;
 use crate::options::{Dma, Launch};
 
 /// Where the model itself is linked and loaded (`linker/model-rmm.ld`).
-pub const MODEL: Range<u64> = 0x1_3000_0000..0x1_4000_0000;
+pub const MODEL: Range<u64> = 0x2_3000_0000..0x2_4000_0000;
 
 /// Where the shared alias of flash is backed when devices use canonical addresses, at which QEMU
 /// has no RAM but its own flash. Only fw_cfg, whose descriptors are translated, reaches it.
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(layout.shared_pa(0x1000), Some(0x1_0000_1000));
         assert_eq!(
             layout.pool,
-            [0x8000_0000..0x1_0000_0000, 0x1_0400_0000..0x1_3000_0000, 0x1_8000_0000..0x2_4000_0000]
+            [0x8000_0000..0x1_0000_0000, 0x1_0400_0000..0x1_4000_0000, 0x1_8000_0000..0x2_3000_0000]
         );
         assert!(layout.is_memory(0) && !layout.is_memory(0x900_0000));
     }
@@ -197,7 +197,7 @@ mod tests {
         let new = |launch, ram, width, end| Layout::new(launch, ram, width, Dma::SharedBit, end);
         assert!(new(Launch::Bios, 2 * GIB, 32, 9 * GIB).is_err());
         assert!(new(Launch::Kvmtool, 2 << 20, 32, 9 * GIB).is_err());
-        assert!(new(Launch::Bios, 4 * GIB, 40, 20 * GIB).is_err());
+        assert!(new(Launch::Bios, 8 * GIB, 40, 20 * GIB).is_err());
         assert!(new(Launch::Bios, GIB, 33, 2 * GIB).is_err());
     }
 }

@@ -10,6 +10,6 @@ mod el2;
 
 #[cfg(not(target_os = "none"))]
 fn main() {
-    eprintln!("model-rmm runs at EL2 under QEMU: cargo xtask run --realm --direct-kernel");
+    eprintln!("model-rmm runs at EL2 under QEMU: cargo xtask run --direct-kernel");
     std::process::exit(2);
 }

@@ -3,6 +3,8 @@
 //! The tests are in `tests/all`; start them with `cargo xtask test --only realm`, which builds
 //! what they need.
 
+pub mod evidence;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -151,6 +153,11 @@ impl Realm {
         self
     }
 
+    /// The model's log so far.
+    pub fn model_log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last line of the model's log: how the realm ended.
     pub fn last_logged(&self) -> Option<String> {
         fs::read_to_string(&self.log).ok()?.lines().last().map(str::to_owned)
@@ -208,7 +215,7 @@ impl Realm {
             width @ ..=35 => 1 << (width - 1 - 20),
             _ => 0,
         };
-        let memory_mib = alias_mib.max(4096) + 2 * self.ram_mib;
+        let memory_mib = alias_mib.max(8192) + 2 * self.ram_mib;
         let mut config = "enable=on,target=native,chardev=realm-log".to_owned();
         for word in self.words() {
             config.push_str(",arg=");
@@ -290,7 +297,8 @@ impl Ended {
 /// The words of a command line with which the initramfs makes its checks; `disks` are the SHA-256
 /// sums of the disks.
 pub fn check_words(cpus: u32, disks: &[&str]) -> String {
-    let mut words = format!("panic=-1 realmfw.mode=check realmfw.cpus={cpus}");
+    // Linux lets nobody look at reserved memory, where the event log is, without iomem=relaxed.
+    let mut words = format!("panic=-1 iomem=relaxed realmfw.mode=check realmfw.cpus={cpus}");
     if !disks.is_empty() {
         words.push_str(&format!(" realmfw.disks={}", disks.join(",")));
     }

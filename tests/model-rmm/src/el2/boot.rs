@@ -101,6 +101,7 @@ pub fn boot() {
         *first = (plan.pc, plan.x0);
     }
     host.conversions = (0, 0);
+    host.returned = (0, 0);
     state::set(State {
         realm,
         recs: vec![Rec::default(); cpus],
@@ -111,7 +112,8 @@ pub fn boot() {
     });
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -142,6 +144,7 @@ fn make_host(options: Options, layout: Layout, machine: dtb::Machine, uart: Opti
         pool,
         rsi_calls: 0,
         conversions: (0, 0),
+        returned: (0, 0),
         populated: 0,
         storms: 0,
         requests: 0,

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use model_rmm::psci::{self, Outcome};
-use rsi::{GRANULE, Ripas, Status, fid};
+use rsi::{GRANULE, Ripas, Status, Version, fid};
 
 use super::entry::Frame;
 use super::log::End;
@@ -101,6 +101,10 @@ fn rsi(state: &mut State, frame: &mut Frame, cpu: usize, name: &'static str) {
             frame.pc
         );
         state.end(End::Fault, &why);
+    }
+    let ([call, revision, ..], [result, ..]) = (before, frame.x);
+    if call & 0xffff_ffff == fid::VERSION && result == Status::Success as u64 {
+        state.counts.version = state.counts.version.max(Version::from_raw(revision));
     }
     if state.host.options.log {
         log!("{}", describe(name, cpu, &before, &frame.x));

@@ -1,5 +1,6 @@
 //! The host: memory for the realm, answers to its requests.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use model_rmm::dtb;
@@ -15,6 +16,14 @@ use super::pool::Pool;
 use super::stage2::{Half, Stage2};
 use super::uart::Uart;
 use crate::log;
+
+/// How an event log begins (TCG PC Client Platform Firmware Profile 1.05, section 10.2.1): PCR 0, EV_NO_ACTION, no
+/// digest, the length of the event, and its signature.
+const EVENT_LOG_HEADER: [u8; 48] =
+    *b"\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x21\0\0\0Spec ID Event03\0";
+
+/// No more of a log is looked at.
+const EVENT_LOG_SIZE: usize = 128 * 1024;
 
 /// The host.
 #[derive(Debug)]
@@ -37,6 +46,8 @@ pub struct Host {
     pub rsi_calls: u64,
     /// Pages made shared and private on request.
     pub conversions: (u64, u64),
+    /// Shared pages that the realm made private again, and how many of them still held data.
+    pub returned: (u64, u64),
     /// Private pages given to the realm.
     pub populated: u64,
     /// Interrupts of the storm so far.
@@ -46,6 +57,38 @@ pub struct Host {
 }
 
 impl Host {
+    /// The event log of a firmware in the realm: the longest that begins at a page of private memory. None when there
+    /// is none; who reads the log judges it.
+    pub fn event_log(&self) -> Option<Vec<u8>> {
+        let pages = self.layout.ram.clone().step_by(GRANULE as usize);
+        let starts = pages.filter(|ipa| {
+            let mut start = [0; EVENT_LOG_HEADER.len()];
+            self.read_private(*ipa, &mut start) && start == EVENT_LOG_HEADER
+        });
+        let logs = starts.map(|start| {
+            let mut log = vec![0; EVENT_LOG_SIZE];
+            for (page, bytes) in (start..).step_by(GRANULE as usize).zip(log.chunks_mut(GRANULE as usize)) {
+                if !self.read_private(page, bytes) {
+                    bytes.fill(0xff);
+                }
+            }
+            // Ones follow the last record; a record that ends in ones keeps those of its length.
+            let end = log.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
+            log.truncate(end);
+            log
+        });
+        logs.max_by_key(Vec::len)
+    }
+
+    /// Reads the private page at `ipa` if there is one.
+    fn read_private(&self, ipa: u64, bytes: &mut [u8]) -> bool {
+        let page = self.stage2.lookup(ipa);
+        page.is_some_and(|page| {
+            phys::read(page, bytes);
+            true
+        })
+    }
+
     /// A free page with undefined contents.
     fn page(&mut self) -> u64 {
         let Some(page) = self.pool.take() else {
@@ -97,8 +140,15 @@ impl Host {
 
     fn unmap_shared(&mut self, base: u64, top: u64) {
         let bit = self.layout.shared_bit();
-        // Memory of the alias is scrubbed when the host takes it back.
-        self.stage2.unmap(base | bit, top | bit, |_, page| phys::fill_page(page, UNDEFINED));
+        let Self { stage2, returned: (pages, dirty), .. } = self;
+        // Memory of the alias is scrubbed when the host takes it back. What the realm left in it, the host has seen.
+        stage2.unmap(base | bit, top | bit, |_, page| {
+            *pages = pages.saturating_add(1);
+            if (0..GRANULE / 8).any(|word| phys::read_word(page + word * 8) != 0) {
+                *dirty = dirty.saturating_add(1);
+            }
+            phys::fill_page(page, UNDEFINED);
+        });
     }
 
     /// Takes a page away, private (RMI_DATA_DESTROY) or shared (RMI_RTT_UNMAP_UNPROTECTED): its

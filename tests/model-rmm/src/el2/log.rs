@@ -76,7 +76,7 @@ unsafe impl GlobalAlloc for Allocator {
 /// Gives the allocator its memory; called once, before anything is allocated.
 pub fn init_heap() {
     // HEAP_BASE of `linker/model-rmm.ld` up to the end of what the model keeps for itself.
-    const BASE: u64 = 0x1_3800_0000;
+    const BASE: u64 = 0x2_3800_0000;
     const SIZE: usize = (model_rmm::layout::MODEL.end - BASE) as usize;
     // SAFETY: the linker script keeps the program below BASE, `phys` refuses accesses to the
     // model's range, and the pool leaves it out: nobody else uses these bytes.

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 
 use model_rmm::psci::Recs;
 use rsi::rmm::{Realm, Rec};
+use rsi::{GRANULE, Ripas, Version};
 use spin::Mutex;
 
+use super::boot::hex;
 use super::host::Host;
 use super::log::End;
 use super::semihosting;
@@ -39,6 +41,8 @@ pub struct Counts {
     pub injected: u64,
     /// Interrupts handed to the realm.
     pub interrupts: u64,
+    /// The highest revision of RSI that the realm asked for and got.
+    pub version: Option<Version>,
 }
 
 impl Counts {
@@ -76,7 +80,27 @@ impl State {
         log!("total: {} aborts injected", self.counts.injected);
         let (shared, private) = self.host.conversions;
         log!("total: {shared} pages shared, {private} pages made private");
+        let (returned, dirty) = self.host.returned;
+        log!("total: {returned} shared pages taken back, {dirty} of them with data in them");
         log!("total: {} private pages populated", self.host.populated);
+        let ram = self.host.layout.ram.clone().step_by(GRANULE as usize);
+        let (mut private, mut shared) = (0_u64, 0_u64);
+        for ripas in ram.map(|ipa| self.realm.ripas.get(ipa)) {
+            match ripas {
+                Ripas::Ram => private += GRANULE,
+                _ => shared += GRANULE,
+            }
+        }
+        log!("realm: at its end {} KiB private, {} KiB shared", private >> 10, shared >> 10);
+        if let Some(version) = self.counts.version {
+            log!("realm: RSI {version}");
+        }
+        for (index, rem) in self.realm.measurements.iter().skip(1).enumerate() {
+            log!("realm: REM[{index}] {}", hex(rem));
+        }
+        if let Some(events) = self.host.event_log() {
+            log!("realm: event log {}", hex(&events));
+        }
         log!("end: {end:?}: {why}");
         semihosting::exit(end as u64)
     }
