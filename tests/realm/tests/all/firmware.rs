@@ -1,32 +1,49 @@
 //! Debian's kernel in a realm, through the firmware: what the host supplied is in the registers.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use measured::expected::{DirectBoot, Stub, direct_boot};
 use measured::{Algorithm, CpuHash};
 use model_rmm::verify::{RealmClaims, verify};
+use realm_vm::evidence::{self, Evidence};
 use realm_vm::{Ended, KERNEL, Realm, check_words, end, initrd, unhex};
 use vm::{Verdict, workspace};
 
 const LIMIT: Duration = Duration::from_secs(200);
 
 /// Boots, and returns what the token says; every check in the guest has to hold.
-fn boots(realm: &Realm) -> Result<RealmClaims> {
-    let ended = realm.run(LIMIT)?;
-    claims(&ended).with_context(|| ended.report())
+pub fn boots(realm: &Realm) -> Result<RealmClaims> {
+    boots_to(realm, end::OFF)
 }
 
-fn claims(ended: &Ended) -> Result<RealmClaims> {
-    ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
+/// The same for a realm that ends in another way.
+pub fn boots_to(realm: &Realm, status: i32) -> Result<RealmClaims> {
+    let ended = realm.run(LIMIT)?;
+    claims(&ended, status).with_context(|| ended.report())
+}
+
+fn claims(ended: &Ended, status: i32) -> Result<RealmClaims> {
+    ensure!(ended.status() == Some(status), "status {:?}", ended.status());
     let verdict = Verdict::parse(&ended.finished.console)?;
     ensure!(verdict.all_passed(), "failed: {}", verdict.failed.join("\nfailed: "));
-    let token = verdict.notes.iter().find(|(name, _)| name == "token").context("no token")?;
-    Ok(verify(&unhex(&token.1).context("token")?)?)
+    let claims = verify(&unhex(verdict.note("token").context("no token")?).context("token")?)?;
+    // What the guest found where the device tree says is the log, and it gives the registers of the token.
+    let log = unhex(verdict.note("event-log").context("the guest found no event log")?).context("event log")?;
+    evidence::verify(&log, &claims.rems)?;
+    let evidence = Evidence::from_model_log(&ended.log).context("no registers in the model's log")?;
+    evidence.verify()?;
+    // What the firmware shared it has cleared before it made it private again.
+    let back = ended.log.lines().find_map(|line| line.split_once(" shared pages taken back, "));
+    let (pages, dirty) = back.context("nothing of shared pages in the log")?;
+    ensure!(pages != "total: 0", "the firmware shared nothing, or kept it shared");
+    ensure!(dirty.starts_with("0 "), "shared pages were left with data in them: {dirty}");
+    Ok(claims)
 }
 
-fn realm(command_line: &str) -> Realm {
+pub fn realm(command_line: &str) -> Realm {
     Realm::firmware(workspace::image()).kernel(KERNEL.image()).initrd(initrd()).append(command_line)
 }
 
@@ -83,19 +100,50 @@ fn measures_a_kernel_with_a_setup_part() -> Result<()> {
     measures_as_expected(&realm(&command_line).option("fw-cfg-setup=100"), Algorithm::Sha256, &command_line)
 }
 
-/// With four CPUs. The command line is not changed here: QEMU puts it into the device tree as well.
+/// A file of the tests, changed.
+struct Changed(PathBuf);
+
+impl Changed {
+    /// `file` with the bits of `mask` flipped in the byte at `offset`.
+    fn new(name: &str, file: &Path, offset: usize, mask: u8) -> Result<Self> {
+        let mut bytes = fs::read(file)?;
+        *bytes.get_mut(offset).context("the file is too short")? ^= mask;
+        let path = std::env::temp_dir().join(format!("realm-{name}-{}", std::process::id()));
+        fs::write(&path, bytes)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        // What cannot be removed now goes with the folder for temporary files.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Which registers one changed bit changes. QEMU puts the command line into the device tree as well.
 #[test]
-fn an_initrd_changes_its_register_alone() -> Result<()> {
-    let words = check_words(4, &[]);
-    let one = boots(&realm(&words).cpus(4))?;
-    let path = std::env::temp_dir().join(format!("realm-initrd-{}", std::process::id()));
-    // Zeros behind an archive are padding to Linux.
-    fs::write(&path, [fs::read(initrd())?, vec![0; 4]].concat())?;
-    let other = boots(&realm(&words).cpus(4).initrd(&path));
-    fs::remove_file(&path)?;
-    let other = other?;
-    let differ: Vec<_> = one.rems.iter().zip(&other.rems).map(|(one, other)| one != other).collect();
-    ensure!(differ == [false, false, true, false], "the initrd changes these of the four: {differ:?}");
+fn one_bit_changes_its_registers_alone() -> Result<()> {
+    let words = check_words(1, &[]);
+    // 512 MiB and 768 MiB are one bit apart in the device tree. The kernel's byte is one of e_res2 in the DOS header;
+    // the initrd's is the first letter of a comment.
+    let comment = b"# The first process of the initramfs in a realm";
+    let archive = fs::read(initrd())?;
+    let letter = archive.windows(comment.len()).position(|window| window == comment).context("no comment")? + 2;
+    let kernel = Changed::new("kernel", &KERNEL.image(), 0x28, 1)?;
+    let changed = Changed::new("initrd", &initrd(), letter, 1)?;
+    let base = boots(&realm(&format!("{words} realmfw.word=a")))?;
+    let line = format!("{words} realmfw.word=a");
+    for (what, other, expected) in [
+        ("kernel", realm(&line).kernel(&kernel.0), [false, true, false, false]),
+        ("initrd", realm(&line).initrd(&changed.0), [false, false, true, false]),
+        ("command line", realm(&format!("{words} realmfw.word=c")), [true, false, true, false]),
+        ("device tree", realm(&line).ram_mib(768), [true, false, false, false]),
+    ] {
+        let other = boots(&other)?;
+        let differ: Vec<_> = base.rems.iter().zip(&other.rems).map(|(one, other)| one != other).collect();
+        ensure!(differ == expected, "the {what} changes these of the four: {differ:?}");
+    }
     Ok(())
 }
 

@@ -6,4 +6,5 @@ mod ends;
 mod firmware;
 mod kvmtool;
 mod linux;
+mod matrix;
 mod misbehaviour;
