@@ -198,6 +198,20 @@ fn relocation() {
     assert!(changed.map(|at| at & !7).all(|at| [0x2008, 0x2080].contains(&at)));
 }
 
+#[test]
+fn addresses_are_noted_wherever_the_image_is() {
+    for base in [0x1_4000_0000, 0x8000_0000] {
+        let (image, mut memory) = load(&image::application());
+        let mut noted = Vec::new();
+        image.relocate_noting(&mut memory, base, |offset| noted.push(offset)).unwrap();
+        assert_eq!(noted, [0x2008, 0x2080], "{base:#x}");
+        let number = |at: usize| u64::from_le_bytes(memory[at..at + 8].try_into().unwrap());
+        assert_eq!(number(0x2008), base + 0x2000);
+    }
+    let (image, mut memory) = load(&image::application());
+    assert_eq!(image.relocate_noting(&mut memory[1..], 0x8000_0000, |_| {}), Err(Error::WrongMemorySize));
+}
+
 /// The application with another base relocation table, relocated.
 fn relocate_with(table: Vec<u8>) -> Result<(), Error> {
     let mut builder = image::application();
