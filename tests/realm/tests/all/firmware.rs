@@ -185,7 +185,24 @@ fn stops_where_versions_do_not_meet() -> Result<()> {
 
 #[test]
 fn stops_where_the_tree_lies() -> Result<()> {
-    stops(&realm("").option("dtb=overlap"), "/memory")
+    stops(&realm("").option("dtb=overlap"), "/memory")?;
+    stops(&realm("").option("dtb=uart"), "/memory and stdout-path overlap")?;
+    stops(&realm("").option("dtb=size"), "totalsize 0x7fffffff is above 2 MiB")
+}
+
+#[test]
+fn stops_where_ram_is_a_device() -> Result<()> {
+    stops(
+        &realm("").option("device=0x48000000+4096"),
+        "RIPAS of RAM at 0x40000000..0x60000000: no progress at 0x48000000",
+    )
+}
+
+/// What is used is what was measured before the host changed its mind.
+#[test]
+fn writes_after_a_transfer_change_nothing() -> Result<()> {
+    let command_line = check_words(1, &[]);
+    measures_as_expected(&realm(&command_line).option("late-dma"), Algorithm::Sha256, &command_line)
 }
 
 #[test]
