@@ -25,7 +25,7 @@ use thiserror::Error;
 use crate::block::DeviceError;
 
 pub use directory::Cursor;
-pub use entry::{ATTRIBUTES, DIRECTORY, Entry, READ_ONLY};
+pub use entry::{ATTRIBUTES, DIRECTORY, Entry, READ_ONLY, ShortEntry};
 pub use geometry::begins_in;
 pub use name::{MAX_UNITS, Name};
 pub use nodes::{Changes, NodeId};

@@ -65,7 +65,7 @@ pub fn exit_with(handle: Handle, status: Status, text: &[u16]) -> ! {
     panic!("Exit returned");
 }
 
-extern "efiapi" fn returns(handle: Handle, table: *mut SystemTable) -> Status {
+pub extern "efiapi" fn returns(handle: Handle, table: *mut SystemTable) -> Status {
     SEEN_HANDLE.store(handle, Ordering::Relaxed);
     SEEN_TABLE.store(table, Ordering::Relaxed);
     let information = information(handle);

@@ -21,6 +21,7 @@
 )]
 
 mod cc;
+mod disks;
 mod drivers;
 mod env;
 mod events;
@@ -49,11 +50,12 @@ use crate::options::Options;
 use crate::report::say;
 
 /// The groups of checks that need boot services, in the order in which they run.
-const GROUPS: [(&str, fn()); 8] = [
+const GROUPS: [(&str, fn()); 9] = [
     ("tables", tables::run),
     ("memory", memory::run),
     ("handles", handles::run),
     ("drivers", drivers::run),
+    ("disks", disks::run),
     ("events", events::run),
     ("images", images::run),
     ("protocols", protocols::run),

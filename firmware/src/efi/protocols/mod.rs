@@ -3,6 +3,8 @@
 mod abi;
 mod cc_measurement;
 mod device_path_utilities;
+mod disk;
+mod file_system;
 pub mod initrd;
 mod iommu;
 mod memory_attribute;
@@ -26,7 +28,8 @@ use super::services;
 const CONSOLE_RATE: u64 = 115_200;
 
 /// Installs the console, memory attributes, device path utilities and, where the processor has one, the random number
-/// generator, in a realm measurement and shared memory; names the console in the system table.
+/// generator, in a realm measurement and shared memory, and the drivers of disks; names the console in the system
+/// table.
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
@@ -63,7 +66,7 @@ pub fn install() -> Result<(), Status> {
     if let Some(iommu) = iommu::create() {
         install_on_new(&iommu::PROTOCOL_GUID, iommu.cast())?;
     }
-    Ok(())
+    disk::install()
 }
 
 /// Offers an initial ram disk of `size` bytes, which `read` fetches.

@@ -102,6 +102,11 @@ impl<D: BlockDevice> Volume<D> {
         self.disk.device_mut()
     }
 
+    /// Bytes of a cluster.
+    pub fn cluster_size(&self) -> u32 {
+        self.geometry.cluster_size
+    }
+
     /// How much room there is. The free clusters are counted: what FSInfo says of them is a hint and no more.
     ///
     /// # Errors

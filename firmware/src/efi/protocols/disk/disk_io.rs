@@ -1,0 +1,112 @@
+//! EFI_DISK_IO_PROTOCOL (UEFI 2.11, 13.7): bytes at any offset of a block device.
+#![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
+
+use alloc::boxed::Box;
+use core::ffi::c_void;
+use core::slice;
+
+use r_efi::efi::{Handle, Status};
+use r_efi::protocols::{block_io, disk_io};
+use storage::Disk;
+
+use super::super::super::services;
+use super::{Driver, EfiDisk, close, open, to_status};
+
+/// The driver that puts the protocol beside each EFI_BLOCK_IO_PROTOCOL.
+pub struct DiskIo;
+
+#[repr(C)]
+struct Instance {
+    /// First, so that a pointer to it is one to the whole.
+    protocol: disk_io::Protocol,
+    block_io: *mut block_io::Protocol,
+}
+
+impl Driver for DiskIo {
+    fn supported(&self, agent: Handle, controller: Handle) -> Result<(), Status> {
+        open(agent, controller, &block_io::PROTOCOL_GUID)?;
+        close(agent, controller, &block_io::PROTOCOL_GUID);
+        Ok(())
+    }
+
+    fn start(&self, agent: Handle, controller: Handle) -> Result<(), Status> {
+        let block_io = open(agent, controller, &block_io::PROTOCOL_GUID)?.cast();
+        let protocol = disk_io::Protocol { revision: disk_io::REVISION, read_disk, write_disk };
+        let instance = Box::into_raw(Box::new(Instance { protocol, block_io }));
+        if let Err(status) = services::install_protocol(Some(controller), &disk_io::PROTOCOL_GUID, instance.cast()) {
+            close(agent, controller, &block_io::PROTOCOL_GUID);
+            // SAFETY: it was made above, and is installed nowhere.
+            drop(unsafe { Box::from_raw(instance) });
+            return Err(status);
+        }
+        Ok(())
+    }
+
+    fn stop(&self, agent: Handle, controller: Handle, _children: &[Handle]) -> Result<(), Status> {
+        let instance = services::interface(controller, &disk_io::PROTOCOL_GUID)?;
+        services::uninstall_protocol(controller, &disk_io::PROTOCOL_GUID, instance)?;
+        close(agent, controller, &block_io::PROTOCOL_GUID);
+        // SAFETY: `start` made it for the controller that this driver manages, and nobody finds it any more.
+        drop(unsafe { Box::from_raw(instance.cast::<Instance>()) });
+        Ok(())
+    }
+}
+
+/// The disk, when `media_id` is that of its medium.
+///
+/// # Safety
+/// `this` is null or an instance that `start` made.
+unsafe fn disk(this: *mut disk_io::Protocol, media_id: u32) -> Result<Disk<EfiDisk>, Status> {
+    if this.is_null() {
+        return Err(Status::INVALID_PARAMETER);
+    }
+    // SAFETY: the protocol is the first member of an instance, and its driver has EFI_BLOCK_IO_PROTOCOL open.
+    let disk = unsafe { EfiDisk::new((*this.cast::<Instance>()).block_io) }?;
+    if disk.media_id() != media_id {
+        return Err(Status::MEDIA_CHANGED);
+    }
+    Disk::new(disk).map_err(to_status)
+}
+
+unsafe extern "efiapi" fn read_disk(
+    this: *mut disk_io::Protocol,
+    media_id: u32,
+    offset: u64,
+    length: usize,
+    buffer: *mut c_void,
+) -> Status {
+    // SAFETY: the caller passes the instance that it took the member from.
+    let mut disk = match unsafe { disk(this, media_id) } {
+        Ok(disk) => disk,
+        Err(status) => return status,
+    };
+    if buffer.is_null() || isize::try_from(length).is_err() {
+        return Status::INVALID_PARAMETER;
+    }
+    // SAFETY: the caller gives away `length` bytes for the call, and bytes can hold anything.
+    let buffer = unsafe { slice::from_raw_parts_mut(buffer.cast(), length) };
+    disk.read_at(offset, buffer).map_or_else(to_status, |()| Status::SUCCESS)
+}
+
+unsafe extern "efiapi" fn write_disk(
+    this: *mut disk_io::Protocol,
+    media_id: u32,
+    offset: u64,
+    length: usize,
+    buffer: *mut c_void,
+) -> Status {
+    // SAFETY: the caller passes the instance that it took the member from.
+    let mut disk = match unsafe { disk(this, media_id) } {
+        Ok(disk) => disk,
+        Err(status) => return status,
+    };
+    if buffer.is_null() || isize::try_from(length).is_err() {
+        return Status::INVALID_PARAMETER;
+    }
+    if disk.device().is_read_only() {
+        return Status::WRITE_PROTECTED;
+    }
+    // SAFETY: the caller has `length` bytes there, which nothing changes during the call.
+    let bytes = unsafe { slice::from_raw_parts(buffer.cast(), length) };
+    disk.write_at(offset, bytes).map_or_else(to_status, |()| Status::SUCCESS)
+}
