@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 use formats::pe;
 use measured::cc;
 use measured::event_log::EventType;
-use measured::measure::{Action, Blob, Error as MeasureError, ImageLoad, Measurer, Registers, Rem};
+use measured::measure::{Action, Blob, Error as MeasureError, ImageLoad, Measurer, Registers, Rem, gpt_data};
 use measured::{Algorithm, CpuHash, authenticode};
 use rsi::HashAlgorithm;
 use spin::Mutex;
+use storage::partitions::Gpt;
 use thiserror::Error;
 
 use crate::realm::{self, World};
@@ -98,6 +99,17 @@ pub fn image(image: &pe::Image, file: &[u8], device_path: &[u8]) -> Result<(), E
         };
         let load = ImageLoad { event_type, len: file.len() as u64, link_time_address: image.image_base(), device_path };
         Ok(measurer.measure_image(&load, &digest)?)
+    })
+}
+
+/// Measures the GPT of a disk, before anything on the disk is used to boot.
+///
+/// # Errors
+/// [`Error::Measure`], [`Error::NoMemory`].
+pub fn gpt(gpt: &Gpt) -> Result<(), Error> {
+    with(|measurer| {
+        let data = gpt_data(gpt.header(), gpt.used_entries()).ok_or(Error::NoMemory)?;
+        Ok(measurer.measure_gpt(&data)?)
     })
 }
 

@@ -10,7 +10,7 @@ mod tests;
 use crate::event_log::{EventLog, EventType, FinalEvents, Full};
 use crate::hash::{Algorithm, CpuHash, Digest, Hasher};
 
-pub use events::{Action, Blob, ImageLoad};
+pub use events::{Action, Blob, ImageLoad, gpt_data};
 
 /// A measurement register that the firmware and what it boots extend.
 ///

@@ -95,6 +95,17 @@ pub fn run(options: &Options) {
     }
 }
 
+/// How many GPTs the log has; `None` where nothing is measured.
+pub fn gpt_events() -> Option<usize> {
+    // The index of REM[1], then EV_EFI_GPT_EVENT.
+    const START: [u8; 8] = [2, 0, 0, 0, 6, 0, 0, 0x80];
+    let protocol: *mut Protocol = env::locate(&PROTOCOL);
+    let log = unsafe { protocol.as_mut() }?.log();
+    let (start, length) = (log.start as usize, (log.last - log.start) as usize + START.len());
+    let log: &[u8] = unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(start), length) };
+    Some(log.windows(START.len()).filter(|bytes| *bytes == START).count())
+}
+
 fn capability(protocol: &mut Protocol) {
     let mut bytes = [0xffu8; 24];
     let get = |protocol: &mut Protocol, to: *mut u8| unsafe { (protocol.get_capability)(protocol, to.cast()) };

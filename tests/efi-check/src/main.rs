@@ -74,15 +74,16 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     if options.keys > 0 {
         keys::print(options.keys);
     }
+    // Before all others: what happens when the log is read for the first time.
+    if options.selects("cc") {
+        say!("# cc");
+        cc::run(&options);
+    }
     for (name, run) in GROUPS {
         if options.selects(name) {
             say!("# {name}");
             run();
         }
-    }
-    if options.selects("cc") {
-        say!("# cc");
-        cc::run(&options);
     }
     if options.selects("iommu") {
         say!("# iommu");

@@ -17,6 +17,8 @@
 //! The data of EV_PLATFORM_CONFIG_FLAGS and EV_IPL is a name in ASCII without a terminator. It is not part of
 //! the digest: an order that never changes tells one blob from another.
 
+use alloc::vec::Vec;
+
 use crate::event_log::EventType;
 use crate::hash::Digest;
 
@@ -104,6 +106,18 @@ impl Action {
     }
 }
 
+/// UEFI_GPT_DATA (profile, section 10.2.5): the header's bytes, how many entries are in use, and those entries. `None`
+/// for want of memory.
+pub fn gpt_data<'e>(header: &[u8], entries: impl Iterator<Item = &'e [u8]> + Clone) -> Option<Vec<u8>> {
+    let length = entries.clone().map(<[u8]>::len).sum::<usize>();
+    let mut data = Vec::new();
+    data.try_reserve_exact(header.len() + size_of::<u64>() + length).ok()?;
+    data.extend_from_slice(header);
+    data.extend_from_slice(&(entries.clone().count() as u64).to_le_bytes());
+    entries.for_each(|entry| data.extend_from_slice(entry));
+    Some(data)
+}
+
 /// EV_SEPARATOR's data where no error is to be told.
 const SEPARATOR: [u8; 4] = [0; 4];
 
@@ -142,6 +156,12 @@ impl<R: Registers> Measurer<'_, R> {
             image.device_path,
         ];
         self.measure(Rem::Rem1, image.event_type, &data, authenticode)
+    }
+
+    /// Measures how a disk is divided, in PCR 5, before anything of it is used: UEFI_GPT_DATA, as [`gpt_data`] makes it.
+    pub fn measure_gpt(&mut self, data: &[u8]) -> Result<(), Error<R::Error>> {
+        let digest = self.digest(data);
+        self.measure(Rem::Rem1, EventType::EFI_GPT_EVENT, &[data], &digest)
     }
 
     /// Measures an action: in PCR 4 those about applications, in PCR 5 those about ExitBootServices().

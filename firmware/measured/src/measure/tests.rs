@@ -183,3 +183,22 @@ fn events() {
     assert!(measurer.registers().replayed_by(measurer.log().as_bytes()));
     assert_eq!(measurer.registers().rem[3], [0; 48]);
 }
+
+/// UEFI_GPT_DATA, byte for byte, and the register that PCR 5 stands for.
+#[test]
+fn gpt() {
+    let (header, entries) = ([0x11; 92], [[0x22; 128], [0x33; 128]]);
+    let data = gpt_data(&header, entries.iter().map(|entry| &entry[..])).unwrap();
+    assert_eq!(data, [&header[..], &2_u64.to_le_bytes(), &entries[0], &entries[1]].concat());
+    let fail = Cell::new(false);
+    let mut area = vec![0; 4096];
+    let algorithm = Algorithm::Sha256;
+    let mut measurer = Measurer::new(Fake::new(algorithm, &fail), &mut area, algorithm, CPU).unwrap();
+    measurer.measure_gpt(&data).unwrap();
+    let log = Log::parse(measurer.log().as_bytes()).unwrap();
+    let event = log.records().last().unwrap().unwrap();
+    assert_eq!((event.event_type, event.data), (EventType::EFI_GPT_EVENT, &data[..]));
+    assert_eq!(event.digest.as_bytes(), measurer.digest(&data).as_bytes());
+    assert_ne!(measurer.registers().rem[1], vec![0; 32]);
+    assert!(measurer.registers().replayed_by(measurer.log().as_bytes()));
+}

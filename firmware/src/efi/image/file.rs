@@ -10,8 +10,10 @@ use core::slice;
 use r_efi::efi::{self, Boolean, Char16, Guid, Status};
 use r_efi::protocols::{device_path, file, load_file, load_file2, simple_file_system};
 
+use super::super::protocols::disk;
 use super::super::services;
 use super::path;
+use crate::log;
 
 /// Bytes of an EFI_FILE_INFO before its file name.
 const FILE_INFO_SIZE: usize = size_of::<file::Info>();
@@ -170,11 +172,22 @@ impl Drop for OpenFile {
 }
 
 fn read_from_file_system(path: &[u8]) -> Option<Result<File, Status>> {
-    let (volume, rest) = locate::<simple_file_system::Protocol>(&simple_file_system::PROTOCOL_GUID, path)?;
+    let guid = simple_file_system::PROTOCOL_GUID;
+    let (volume, rest) = locate::<simple_file_system::Protocol>(&guid, path)?;
+    // SAFETY: `path` is a device path with its end node, borrowed for the call.
+    let (handle, _) = unsafe { services::locate_device_path(&guid, path.as_ptr().cast()) }.ok()?;
     // SAFETY: the rest is the end of `path`, which has an end node and is borrowed.
     let rest = unsafe { path::bytes(rest) }?;
     // A file system serves only paths of file names.
-    Some(file_names(rest)?.and_then(|names| read_file(volume, names)))
+    let names = file_names(rest)?;
+    Some(names.and_then(|names| {
+        // How the disk is divided decides which file it is.
+        disk::measure(handle).map_err(|error| {
+            log::error!("{error}");
+            Status::DEVICE_ERROR
+        })?;
+        read_file(volume, names)
+    }))
 }
 
 /// The NUL-terminated names of the file path nodes; `None` when there are other nodes.

@@ -3,7 +3,7 @@
 mod abi;
 mod cc_measurement;
 mod device_path_utilities;
-mod disk;
+pub mod disk;
 mod file_system;
 pub mod initrd;
 mod iommu;

@@ -7,6 +7,7 @@ use r_efi::efi::{Char16, Event, Guid, Handle, Status};
 use r_efi::protocols::{block_io, device_path, file, simple_file_system};
 
 use super::medium::{BLOCK, CLUSTERS, Medium};
+use crate::cc;
 use crate::env::{self, bs};
 use crate::images;
 use crate::pe::{self, APPLICATION, FILE_SIZE};
@@ -364,6 +365,7 @@ fn loading(root: File, partition: Handle) {
         path[66 + at * 2] = *unit as u8;
     }
     path[62 + length..66 + length].copy_from_slice(&[0x7f, 0xff, 4, 0]);
+    let before = cc::gpt_events();
     let mut handle = ptr::null_mut();
     let (boot, null) = (true.into(), ptr::null_mut());
     let is = unsafe { (bs().load_image)(boot, env::image(), path.as_mut_ptr().cast(), null, 0, &mut handle) };
@@ -372,6 +374,13 @@ fn loading(root: File, partition: Handle) {
         let device = unsafe { (*images::information(handle)).device_handle };
         equal("LoadImage: device handle", device, partition);
         status("StartImage: from a disk", images::start(handle), images::PLAIN_STATUS);
+    }
+    let after = cc::gpt_events();
+    let is = unsafe { (bs().load_image)(boot, env::image(), path.as_mut_ptr().cast(), null, 0, &mut handle) };
+    status("LoadImage: from a disk again", is, Status::SUCCESS);
+    images::unload(handle);
+    if before.is_some() {
+        equal("LoadImage: measures the GPT, once", (before, after, cc::gpt_events()), (Some(0), Some(1), Some(1)));
     }
 }
 

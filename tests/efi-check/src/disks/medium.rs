@@ -154,7 +154,7 @@ unsafe fn place(this: *mut block_io::Protocol, id: u32, lba: Lba, length: usize)
     match () {
         () if !media.media_present => Err(Status::NO_MEDIA),
         () if media.media_id != id => Err(Status::MEDIA_CHANGED),
-        () if length % BLOCK != 0 => Err(Status::BAD_BUFFER_SIZE),
+        () if !length.is_multiple_of(BLOCK) => Err(Status::BAD_BUFFER_SIZE),
         () if end > BLOCKS => Err(Status::INVALID_PARAMETER),
         () => Ok(Medium::byte(medium, lba as usize * BLOCK)),
     }
@@ -171,7 +171,7 @@ unsafe extern "efiapi" fn read_blocks(
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
-    if buffer.addr() % 4 != 0 {
+    if !buffer.addr().is_multiple_of(4) {
         return Status::INVALID_PARAMETER;
     }
     match unsafe { place(this, id, lba, length) } {
@@ -196,7 +196,7 @@ unsafe extern "efiapi" fn write_blocks(
     if unsafe { (*this.cast::<Medium>()).media.read_only } {
         return Status::WRITE_PROTECTED;
     }
-    if buffer.addr() % 4 != 0 {
+    if !buffer.addr().is_multiple_of(4) {
         return Status::INVALID_PARAMETER;
     }
     match unsafe { place(this, id, lba, length) } {

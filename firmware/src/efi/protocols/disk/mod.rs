@@ -4,6 +4,7 @@
 mod block_device;
 mod disk_io;
 mod driver;
+mod measure;
 mod partition;
 
 use core::ffi::c_void;
@@ -16,6 +17,7 @@ use super::file_system::FileSystems;
 
 pub use block_device::{EfiDisk, to_status};
 pub use driver::Driver;
+pub use measure::measure;
 
 /// Installs the drivers.
 ///

@@ -16,7 +16,7 @@ use uefi_core::handles::OpenRequest;
 
 use super::super::super::image::path_bytes;
 use super::super::super::services::{self, handle_from, open_protocol};
-use super::{Driver, EfiDisk, close, open, to_status};
+use super::{Driver, EfiDisk, close, measure, open, to_status};
 use crate::log;
 
 /// Types and sub-types of the nodes (UEFI 2.11, 10.3.5.1 and 10.3.5.2).
@@ -56,6 +56,7 @@ impl Driver for Partitions {
         open(agent, controller, &disk_io::PROTOCOL_GUID)?;
         let result = divide(agent, controller);
         if result.is_err() {
+            measure::forget(controller);
             close(agent, controller, &disk_io::PROTOCOL_GUID);
         }
         result
@@ -66,6 +67,7 @@ impl Driver for Partitions {
             remove(agent, controller, *child)?;
         }
         if children.is_empty() {
+            measure::forget(controller);
             close(agent, controller, &disk_io::PROTOCOL_GUID);
         }
         Ok(())
@@ -87,6 +89,9 @@ fn divide(agent: Handle, controller: Handle) -> Result<(), Status> {
     })?;
     if found.gpt.as_ref().is_some_and(partitions::Gpt::is_backup) {
         log::warn!("partitions: the primary GPT is not valid; its backup is used");
+    }
+    if let Some(gpt) = found.gpt {
+        measure::keep(controller, gpt)?;
     }
     let mut made = false;
     for partition in &found.list {
@@ -159,6 +164,7 @@ fn add(
         attributes: efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER,
     };
     installed?;
+    measure::add_partition(controller, handle)?;
     open_protocol(controller, &disk_io::PROTOCOL_GUID, request)?;
     Ok(true)
 }
