@@ -1,0 +1,151 @@
+//! A device with one virtqueue, ready for requests.
+
+use core::time::Duration;
+
+use crate::queue::Queue;
+use crate::transport::{self, Transport, status};
+use crate::{Error, Platform, REQUEST_TIMEOUT, Segment, SharedMemory};
+
+/// How often the device is looked at between two looks at the clock.
+const POLLS: u32 = 64;
+
+/// How a device is to be set up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Setup {
+    /// Whether the device must have VIRTIO_F_ACCESS_PLATFORM: true in a realm.
+    pub needs_access_platform: bool,
+}
+
+/// A device. It is reset when it is dropped, before the memory that it works on goes back.
+#[derive(Debug)]
+pub struct Device<P: Platform, T: Transport> {
+    platform: P,
+    transport: T,
+    queue: Queue<P::Memory>,
+    queue_number: u16,
+    features: u64,
+    timeout: Duration,
+    broken: bool,
+}
+
+impl<P: Platform, T: Transport> Device<P, T> {
+    /// Resets the device, agrees on features and gives it the queue.
+    ///
+    /// # Errors
+    /// As [`transport::negotiate`]; [`Error::NoMemory`], [`Error::Queue`], [`Error::Registers`].
+    pub fn start(platform: P, mut transport: T, setup: Setup, wanted: u64, queue_number: u16) -> Result<Self, Error> {
+        let features = transport::negotiate(&platform, &transport, wanted, setup.needs_access_platform)?;
+        let max_size = transport.max_queue_size(queue_number);
+        let memory = platform.allocate_page().ok_or(Error::NoMemory)?;
+        let queue = Queue::new(memory, max_size).ok_or(Error::Queue(queue_number))?;
+        transport.enable_queue(queue_number, queue.size(), queue.addresses())?;
+        let ready = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK;
+        transport.set_status(ready);
+        Ok(Self { platform, transport, queue, queue_number, features, timeout: REQUEST_TIMEOUT, broken: false })
+    }
+
+    /// Whether a feature was agreed.
+    pub fn has(&self, feature: u64) -> bool {
+        self.features & feature != 0
+    }
+
+    /// Reads the device's configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn config<C>(&self, read: impl Fn(&T) -> C) -> Result<C, Error> {
+        transport::read_config(&self.transport, read)
+    }
+
+    /// How long the device may take to answer from now on.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// The machine.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The device's address of `offset` in the page of the queue.
+    pub(crate) fn address(&self, offset: usize) -> u64 {
+        self.queue.memory().device_address() + offset as u64
+    }
+
+    /// Writes a fixed part of a request.
+    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.queue.memory_mut().write(offset, bytes);
+    }
+
+    /// Reads a fixed part of an answer.
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) {
+        self.queue.memory().read(offset, bytes);
+    }
+
+    /// Whether the device can still be used.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Gives the device up when `error` says that it broke the protocol or does not answer.
+    pub(crate) fn judge(&mut self, error: Error) -> Error {
+        if error.is_fatal() {
+            self.broken = true;
+            self.quiesce();
+        }
+        error
+    }
+
+    /// Gives a chain to the device and waits until it is done. Returns the bytes that it says it wrote.
+    ///
+    /// # Errors
+    /// [`Error::Broken`], [`Error::Timeout`], [`Error::Protocol`].
+    pub(crate) fn request(&mut self, chain: &[Segment]) -> Result<u32, Error> {
+        if self.broken {
+            return Err(Error::Broken);
+        }
+        self.queue.publish(chain)?;
+        self.transport.notify(self.queue_number);
+        self.wait().map_err(|error| self.judge(error))
+    }
+
+    fn wait(&mut self) -> Result<u32, Error> {
+        let start = self.platform.ticks();
+        let frequency = self.platform.ticks_per_second();
+        let timeout = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let limit = frequency.saturating_mul(timeout) / 1000;
+        let mut status_at = frequency / 1000;
+        loop {
+            for _ in 0..POLLS {
+                if let Some(written) = self.queue.take_used()? {
+                    return Ok(written);
+                }
+                core::hint::spin_loop();
+            }
+            let waited = self.platform.ticks().saturating_sub(start);
+            if waited > limit {
+                return Err(Error::Timeout);
+            }
+            // A device that has given up says so in a register, where each look is an exit to the host: seldom.
+            if waited > status_at {
+                status_at = waited.saturating_mul(2);
+                if self.transport.status() & status::DEVICE_NEEDS_RESET != 0 {
+                    return Err(Error::Protocol("DEVICE_NEEDS_RESET"));
+                }
+            }
+        }
+    }
+
+    /// Resets the device: it touches no memory from then on.
+    pub fn quiesce(&mut self) {
+        self.broken = true;
+        // A device that does not finish its reset is as far away as a driver can bring it.
+        let _ = transport::reset(&self.platform, &self.transport);
+    }
+}
+
+impl<P: Platform, T: Transport> Drop for Device<P, T> {
+    fn drop(&mut self) {
+        self.quiesce();
+    }
+}
