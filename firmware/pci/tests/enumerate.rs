@@ -55,9 +55,11 @@ impl Fake {
     }
 }
 
-/// Functions by the bridge in front of them (its device on the root bus) and their place behind it.
+/// The bridge in front of a function (its device on the root bus), and its place behind it: device and function.
+type Key = (Option<u8>, u8, u8);
+
 #[derive(Default)]
-struct Machine(RefCell<BTreeMap<(Option<u8>, u8, u8), Fake>>);
+struct Machine(RefCell<BTreeMap<Key, Fake>>);
 
 impl Machine {
     fn add(&self, bridge: Option<u8>, device: u8, function: u8, fake: Fake) {
@@ -65,7 +67,7 @@ impl Machine {
     }
 
     /// Follows the bus number through the bridges of the root bus.
-    fn key(&self, address: Address) -> Option<(Option<u8>, u8, u8)> {
+    fn key(&self, address: Address) -> Option<Key> {
         if address.bus == 0 {
             return Some((None, address.device, address.function));
         }

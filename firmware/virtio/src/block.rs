@@ -1,8 +1,10 @@
 //! The block device (section 5.2).
 
+use core::time::Duration;
+
 use crate::queue::REQUEST;
 use crate::transport::{Transport, config64};
-use crate::{Data, Device, Direction, Error, Medium, Platform, SECTOR, Segment, Setup};
+use crate::{Data, Device, Direction, Error, Medium, Platform, REQUEST_TIMEOUT, SECTOR, Segment, Setup};
 
 /// Feature bits.
 mod feature {
@@ -27,6 +29,7 @@ mod kind {
     pub const IN: u32 = 0;
     pub const OUT: u32 = 1;
     pub const FLUSH: u32 = 4;
+    pub const GET_ID: u32 = 8;
 }
 
 mod status {
@@ -41,6 +44,9 @@ const HEADER_LEN: u32 = 16;
 /// Where in the page the header and the status are.
 const HEADER: usize = REQUEST;
 const STATUS: usize = REQUEST + 64;
+/// The device's name, which nobody needs.
+const ID: usize = REQUEST + 128;
+const ID_LEN: u32 = 20;
 
 /// The only queue that is used.
 const QUEUE: u16 = 0;
@@ -86,6 +92,23 @@ impl<P: Platform, T: Transport> Block<P, T> {
     /// The device.
     pub fn device_mut(&mut self) -> &mut Device<P, T> {
         &mut self.device
+    }
+
+    /// Asks the device for its name, which it answers without touching the disk, within `timeout`: whether it finds
+    /// the queue where it was told.
+    ///
+    /// # Errors
+    /// What gives the device up.
+    pub fn probe(&mut self, timeout: Duration) -> Result<(), Error> {
+        self.device.set_timeout(timeout);
+        let place = Data { address: self.device.address(ID), length: ID_LEN };
+        let result = self.request(kind::GET_ID, 0, Some((place, true)));
+        self.device.set_timeout(REQUEST_TIMEOUT);
+        match result {
+            // An error is an answer.
+            Err(Error::Io | Error::Unsupported) => Ok(()),
+            result => result,
+        }
     }
 
     /// Reads or writes whole blocks from `block` on, at most [`Self::max_transfer`] bytes.
@@ -143,7 +166,9 @@ impl<P: Platform, T: Transport> Block<P, T> {
             _ => return Err(self.device.judge(Error::Protocol("status"))),
         }
         match data {
-            Some((data, true)) if written < data.length => Err(self.device.judge(Error::Protocol("short read"))),
+            Some((data, true)) if kind == kind::IN && written < data.length => {
+                Err(self.device.judge(Error::Protocol("short read")))
+            }
             _ => Ok(()),
         }
     }

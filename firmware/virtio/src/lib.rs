@@ -11,6 +11,8 @@
 //! that the caller has from its DMA layer, so that this crate copies no block.
 #![no_std]
 
+extern crate alloc;
+
 pub mod block;
 mod device;
 pub mod mmio;

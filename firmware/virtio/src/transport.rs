@@ -1,5 +1,7 @@
 //! The way to a device's registers, and what is negotiated through it (sections 2.1, 2.2 and 3.1.1).
 
+use alloc::boxed::Box;
+
 use crate::{Error, Platform, RESET_TIMEOUT};
 
 /// Feature bits that every device type has (section 6).
@@ -154,4 +156,50 @@ pub fn read_config<T: Transport, C>(transport: &T, read: impl Fn(&T) -> C) -> Re
 /// A 64-bit field of the configuration, which has no access of its own.
 pub fn config64(transport: &impl Transport, offset: u64) -> u64 {
     u64::from(transport.config32(offset)) | u64::from(transport.config32(offset + 4)) << 32
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn device_features(&self, high: bool) -> u32 {
+        (**self).device_features(high)
+    }
+
+    fn set_driver_features(&self, high: bool, features: u32) {
+        (**self).set_driver_features(high, features);
+    }
+
+    fn status(&self) -> u8 {
+        (**self).status()
+    }
+
+    fn set_status(&self, status: u8) {
+        (**self).set_status(status);
+    }
+
+    fn max_queue_size(&self, queue: u16) -> u16 {
+        (**self).max_queue_size(queue)
+    }
+
+    fn enable_queue(&mut self, queue: u16, size: u16, addresses: QueueAddresses) -> Result<(), Error> {
+        (**self).enable_queue(queue, size, addresses)
+    }
+
+    fn notify(&self, queue: u16) {
+        (**self).notify(queue);
+    }
+
+    fn config_generation(&self) -> u32 {
+        (**self).config_generation()
+    }
+
+    fn config8(&self, offset: u64) -> u8 {
+        (**self).config8(offset)
+    }
+
+    fn config16(&self, offset: u64) -> u16 {
+        (**self).config16(offset)
+    }
+
+    fn config32(&self, offset: u64) -> u32 {
+        (**self).config32(offset)
+    }
 }

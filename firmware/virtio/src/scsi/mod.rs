@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use crate::queue::REQUEST;
 use crate::transport::Transport;
-use crate::{Data, Device, Direction, Error, Platform, Segment, Setup};
+use crate::{Data, Device, Direction, Error, Platform, REQUEST_TIMEOUT, Segment, Setup};
 use command::Cdb;
 use sense::Sense;
 
@@ -105,6 +105,22 @@ impl<P: Platform, T: Transport> Host<P, T> {
     /// The device.
     pub fn device_mut(&mut self) -> &mut Device<P, T> {
         &mut self.device
+    }
+
+    /// Asks for a unit within `timeout`, whether it is there or not: whether the device finds the queue where it was
+    /// told.
+    ///
+    /// # Errors
+    /// What gives the host up.
+    pub fn probe(&mut self, timeout: Duration) -> Result<(), Error> {
+        self.device.set_timeout(timeout);
+        let result = self.command_once(Address { target: 0, lun: 0 }, &Cdb::test_unit_ready(), None);
+        self.device.set_timeout(REQUEST_TIMEOUT);
+        match result {
+            Err(Failure::Error(error)) if self.device.is_broken() => Err(error),
+            // An error is an answer.
+            _ => Ok(()),
+        }
     }
 
     /// Calls `found` with each unit that is a disk or a CD, within [`SCAN_TIMEOUT`] and up to a number that no machine
