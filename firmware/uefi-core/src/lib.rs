@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod collation;
 pub mod crc32;
 pub mod device_path;
 pub mod events;

@@ -21,6 +21,7 @@
 )]
 
 mod cc;
+mod collation;
 mod disks;
 mod drivers;
 mod env;
@@ -50,7 +51,7 @@ use crate::options::Options;
 use crate::report::say;
 
 /// The groups of checks that need boot services, in the order in which they run.
-const GROUPS: [(&str, fn()); 9] = [
+const GROUPS: [(&str, fn()); 10] = [
     ("tables", tables::run),
     ("memory", memory::run),
     ("handles", handles::run),
@@ -59,6 +60,7 @@ const GROUPS: [(&str, fn()); 9] = [
     ("events", events::run),
     ("images", images::run),
     ("protocols", protocols::run),
+    ("collation", collation::run),
     ("variables", variables::run),
 ];
 

@@ -7,7 +7,9 @@ use core::slice;
 use r_efi::efi::{self, Boolean, Status};
 use r_efi::protocols::simple_text_input::{self, InputKey};
 use r_efi::protocols::simple_text_input_ex::{self as input_ex, KeyData};
-use r_efi::protocols::{device_path, device_path_utilities, load_file2, memory_attribute, rng, simple_text_output};
+use r_efi::protocols::{
+    device_path, device_path_utilities, load_file2, memory_attribute, rng, simple_text_output, timestamp,
+};
 
 use crate::env::{self, bs, free, pool};
 use crate::report::{check, equal, one_of, skipped, status};
@@ -16,6 +18,8 @@ pub fn run() {
     text_output();
     text_input();
     random();
+    timestamp();
+    supported_version();
     memory_attributes();
     initrd();
     paths();
@@ -158,6 +162,42 @@ fn random() {
     status("RNG: GetRNG: nothing", get(ptr::null_mut(), 0), Status::INVALID_PARAMETER);
     let is = unsafe { (p.get_rng)(protocol, ptr::null_mut(), 8, ptr::null_mut()) };
     status("RNG: GetRNG: no buffer", is, Status::INVALID_PARAMETER);
+}
+
+fn timestamp() {
+    let protocol: *mut timestamp::Protocol = env::locate(&timestamp::PROTOCOL_GUID);
+    check("Timestamp: there", !protocol.is_null());
+    if protocol.is_null() {
+        return;
+    }
+    let p = unsafe { &*protocol };
+    let mut properties = timestamp::Properties { frequency: 0, end_value: 0 };
+    status("Timestamp: GetProperties", unsafe { (p.get_properties)(&mut properties) }, Status::SUCCESS);
+    status("Timestamp: no properties", unsafe { (p.get_properties)(ptr::null_mut()) }, Status::INVALID_PARAMETER);
+    let now = || unsafe { (p.get_timestamp)() };
+    let start = now();
+    unsafe { (bs().stall)(1000) };
+    let ticks = now().wrapping_sub(start);
+    // The stall is the least that has passed; how much longer it took, the machine says.
+    check(
+        "Timestamp: counts at its frequency",
+        ticks >= properties.frequency / 1000 && ticks < properties.end_value / 2,
+    );
+    let virtual_counter: u64;
+    unsafe { core::arch::asm!("isb", "mrs {}, cntvct_el0", out(reg) virtual_counter, options(nomem, nostack)) };
+    check("Timestamp: is the counter", virtual_counter.wrapping_sub(start) < properties.frequency * 3600);
+}
+
+fn supported_version() {
+    /// EFI_DRIVER_SUPPORTED_EFI_VERSION_PROTOCOL_GUID
+    const GUID: efi::Guid =
+        efi::Guid::from_fields(0x5c19_8761, 0x16a8, 0x4e69, 0x97, 0x2c, &[0x89, 0xd6, 0x79, 0x54, 0xf8, 0x1d]);
+    let protocol: *mut [u32; 2] = env::locate(&GUID);
+    check("DriverSupportedEfiVersion: there", !protocol.is_null());
+    if !protocol.is_null() {
+        let revision = unsafe { (*env::table()).hdr.revision };
+        equal("DriverSupportedEfiVersion: length and version", unsafe { protocol.read() }, [8, revision]);
+    }
 }
 
 fn memory_attributes() {

@@ -6,7 +6,7 @@ use core::slice;
 
 use r_efi::efi::{self, Guid, Status, TableHeader};
 
-use crate::env::{bs, rt, table};
+use crate::env::{bs, is_realmfw, rt, table};
 use crate::report::{check, equal, failed, one_of, skipped, status};
 
 const SIGNATURE_BOOT: u64 = 0x5652_4553_544f_4f42;
@@ -55,6 +55,7 @@ pub fn run() {
     check("system table: console handles", !system.console_in_handle.is_null() && !system.console_out_handle.is_null());
     runtime_properties();
     memory_attributes();
+    conformance_profiles();
     crc_service();
     configuration();
     counts();
@@ -96,6 +97,24 @@ fn runtime_properties() {
         has(efi::RT_SUPPORTED_SET_VIRTUAL_ADDRESS_MAP) && has(efi::RT_SUPPORTED_CONVERT_POINTER),
     );
     check("RT_PROPERTIES: reset", has(efi::RT_SUPPORTED_RESET_SYSTEM));
+}
+
+/// EFI_CONFORMANCE_PROFILES_TABLE names EBBR 2.1 and nothing else (UEFI 2.11, 4.6.5).
+fn conformance_profiles() {
+    const GUID: Guid =
+        Guid::from_fields(0x3612_2546, 0xf7e7, 0x4c8f, 0xbd, 0x9b, &[0xeb, 0x85, 0x25, 0xb5, 0x0c, 0x0b]);
+    const EBBR_2_1: Guid =
+        Guid::from_fields(0xcce3_3c35, 0x74ac, 0x4087, 0xbc, 0xe7, &[0x8b, 0x29, 0xb0, 0x2e, 0xeb, 0x27]);
+    if !is_realmfw() {
+        return skipped("CONFORMANCE_PROFILES", "not what other firmware claims");
+    }
+    let Some(found) = config_table(&GUID) else {
+        return check("CONFORMANCE_PROFILES: there", false);
+    };
+    let [version, count] = unsafe { found.cast::<[u16; 2]>().read_unaligned() };
+    equal("CONFORMANCE_PROFILES: version and count", (version, count), (1, 1));
+    let profile = unsafe { found.byte_add(4).cast::<Guid>().read_unaligned() };
+    check("CONFORMANCE_PROFILES: EBBR 2.1", profile == EBBR_2_1);
 }
 
 /// EFI_MEMORY_ATTRIBUTES_TABLE covers all runtime memory, and nothing else (UEFI 2.10, 4.6.4).

@@ -10,7 +10,7 @@ pub struct Char16String<'a> {
     caller: PhantomData<&'a [u16]>,
 }
 
-impl Char16String<'_> {
+impl<'a> Char16String<'a> {
     /// Wraps a pointer; `None` if it is null.
     ///
     /// # Safety
@@ -21,7 +21,7 @@ impl Char16String<'_> {
     }
 
     /// The units before the NUL.
-    pub fn units(&self) -> impl Iterator<Item = u16> {
+    pub fn units(self) -> impl Iterator<Item = u16> + Clone + use<'a> {
         let mut next = self.start;
         core::iter::from_fn(move || {
             // SAFETY: `new` was promised units up to a NUL, and `next` never passes it: it moves

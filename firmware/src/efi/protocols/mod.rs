@@ -2,6 +2,7 @@
 
 mod abi;
 mod cc_measurement;
+mod conformance;
 mod device_path_utilities;
 pub mod disk;
 mod file_system;
@@ -11,6 +12,8 @@ mod memory_attribute;
 mod rng;
 mod text_input;
 mod text_output;
+mod timestamp;
+mod unicode_collation;
 
 use core::ffi::c_void;
 
@@ -19,7 +22,7 @@ use r_efi::efi::{Guid, Handle, Status};
 use r_efi::protocols::{
     device_path, device_path_utilities as utilities_protocol, load_file2,
     memory_attribute as memory_attribute_protocol, rng as rng_protocol, simple_text_input, simple_text_input_ex,
-    simple_text_output,
+    simple_text_output, timestamp as timestamp_protocol,
 };
 
 use super::services;
@@ -27,9 +30,9 @@ use super::services;
 /// What the firmware would set on a line that has a rate.
 const CONSOLE_RATE: u64 = 115_200;
 
-/// Installs the console, memory attributes, device path utilities and, where the processor has one, the random number
-/// generator, in a realm measurement and shared memory, and the drivers of disks; names the console in the system
-/// table.
+/// Installs the console, memory attributes, device path utilities, collation, the counter and, where the processor has
+/// one, the random number generator, in a realm measurement and shared memory, and the drivers of disks; names the
+/// console in the system table.
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
@@ -57,6 +60,10 @@ pub fn install() -> Result<(), Status> {
     install_on_new(&memory_attribute_protocol::PROTOCOL_GUID, attributes.cast())?;
     let utilities = device_path_utilities::create();
     install_on_new(&utilities_protocol::PROTOCOL_GUID, utilities.cast())?;
+    install_on_new(&unicode_collation::PROTOCOL_GUID, unicode_collation::create().cast())?;
+    install_on_new(&timestamp_protocol::PROTOCOL_GUID, timestamp::create().cast())?;
+    install_on_new(&conformance::SUPPORTED_VERSION_GUID, conformance::supported_version())?;
+    services::install_configuration_table(&conformance::PROFILES_TABLE_GUID, conformance::profiles())?;
     if let Some(rng) = rng::create() {
         install_on_new(&rng_protocol::PROTOCOL_GUID, rng.cast())?;
     }
