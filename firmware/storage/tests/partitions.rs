@@ -46,6 +46,7 @@ fn gpt_of_4096_byte_blocks() {
 
 /// Each fault in the primary table makes the backup count, and both together leave nothing.
 #[test]
+#[cfg_attr(miri, ignore = "sums many arrays")]
 fn backup() {
     let whole = disk().build();
     let (primary, last) = (512, 199 * 512);
@@ -84,6 +85,7 @@ fn backup() {
 
 /// An array that lies over the header, or where partitions are, is none.
 #[test]
+#[cfg_attr(miri, ignore = "sums many arrays")]
 fn gpt_array_in_the_wrong_place() {
     for place in [1u64, 40, 198] {
         let mut image = disk().build();
@@ -99,6 +101,7 @@ fn gpt_array_in_the_wrong_place() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "sums many arrays")]
 fn gpt_partitions_that_cannot_be() {
     let lists = [
         (vec![(40, 79), (79, 99), (120, 120)], vec![(3, 120, 1)]),
