@@ -90,6 +90,8 @@ pub fn device_tree(machine: &str, memory_mib: u64, scratch: &Scratch) -> Result<
     let path = scratch.path("machine.dtb");
     let rom = empty_rom(scratch)?.display().to_string();
     run_qemu(&[
+        // A network card would want an option ROM, which comes in a package of its own.
+        "-nodefaults",
         "-machine",
         &format!("{machine},dumpdtb={}", path.display()),
         "-cpu",
