@@ -103,7 +103,9 @@ impl File {
             if write && volume.device().is_read_only() {
                 return Err(Status::WRITE_PROTECTED);
             }
-            if !volume.entry(self.node).map_err(status)?.short.is_directory() {
+            // A path from the root may be opened by any file, as shim's fallback loader does.
+            if units.first() != Some(&path::BACKSLASH) && !volume.entry(self.node).map_err(status)?.short.is_directory()
+            {
                 return Err(Status::NOT_FOUND);
             }
             let place = path::follow(volume, self.node, units)?;
@@ -353,8 +355,19 @@ unsafe extern "efiapi" fn set_info(this: *mut Protocol, kind: *mut Guid, size: u
         return Status::INVALID_PARAMETER;
     }
     // SAFETY: not null; the caller passes a GUID, and `size` bytes that nothing changes during the call.
-    let (kind, bytes) = unsafe { (kind.read_unaligned(), slice::from_raw_parts(buffer.cast(), size)) };
-    result(info::set(file, &kind, bytes))
+    let (kind, bytes) = unsafe { (kind.read_unaligned(), slice::from_raw_parts(buffer.cast::<u8>(), size)) };
+    let whole = match bytes.get(info::FILE_NAME..) {
+        // Who renames a file to a longer name writes it over the old one and leaves the size as GetInfo() gave it, as
+        // systemd-boot does. The name ends with its NUL, wherever that is.
+        // SAFETY: the structure has a NUL-terminated string behind these bytes.
+        Some(_) if kind == file::INFO_ID => unsafe {
+            let name = Char16String::new(buffer.cast::<u8>().add(info::FILE_NAME).cast());
+            let units = name.map_or(0, |name| name.units().take(MAX_PATH).count());
+            slice::from_raw_parts(buffer.cast(), size.max(info::FILE_NAME + 2 * (units + 1)))
+        },
+        _ => bytes,
+    };
+    result(info::set(file, &kind, whole))
 }
 
 unsafe extern "efiapi" fn flush(this: *mut Protocol) -> Status {

@@ -13,7 +13,7 @@ use super::file::File;
 use super::{now, path, status};
 
 /// Bytes before the name in EFI_FILE_INFO and before the label in EFI_FILE_SYSTEM_INFO.
-const FILE_NAME: usize = 80;
+pub(super) const FILE_NAME: usize = 80;
 const LABEL: usize = 36;
 /// EFI_UNSPECIFIED_TIMEZONE: what stands on a FAT volume is local time.
 const NO_TIME_ZONE: u16 = 0x7ff;

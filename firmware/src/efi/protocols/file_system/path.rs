@@ -6,7 +6,8 @@ use storage::fat::{Error, NodeId, Volume};
 use super::super::disk::EfiDisk;
 use super::status;
 
-const BACKSLASH: u16 = 0x5c;
+/// The separator.
+pub const BACKSLASH: u16 = 0x5c;
 const DOT: u16 = 0x2e;
 
 /// A path that was followed up to its last name.
