@@ -77,16 +77,6 @@ pub fn boot_order(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes.as_chunks().0.iter().map(|number| u16::from_le_bytes(*number))
 }
 
-/// The name of the variable with option `number`, in UCS-2 with its NUL: `Boot` and four hexadecimal digits.
-pub fn variable_name(number: u16) -> [u16; 9] {
-    let digit = |shift: u32| match (number >> shift) & 0xf {
-        value @ 0..=9 => u16::from(b'0') + value,
-        value => u16::from(b'A') + value - 10,
-    };
-    let [b, o, t] = [b'B', b'o', b't'].map(u16::from);
-    [b, o, o, t, digit(12), digit(8), digit(4), digit(0), 0]
-}
-
 /// The content of a Boot#### variable.
 ///
 /// # Errors
@@ -162,9 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_boot_and_four_digits() {
-        let name = variable_name(0x0a1f);
-        assert_eq!(String::from_utf16(&name).unwrap(), "Boot0A1F\0");
+    fn the_order_is_of_whole_numbers() {
         assert_eq!(boot_order(&[1, 0, 0x1f, 0x0a, 7]).collect::<Vec<_>>(), [1, 0x0a1f]);
     }
 }

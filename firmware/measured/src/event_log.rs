@@ -44,6 +44,8 @@ impl EventType {
     pub const EFI_GPT_EVENT: Self = Self(0x8000_0006);
     /// One of the profile's action strings.
     pub const EFI_ACTION: Self = Self(0x8000_0007);
+    /// EV_EFI_VARIABLE_BOOT2.
+    pub const EFI_VARIABLE_BOOT2: Self = Self(0x8000_000c);
 
     /// The profile's name without "EV_", for a table that people read; none for one not listed here.
     pub fn name(self) -> Option<&'static str> {

@@ -10,6 +10,7 @@
 //! | kernel that is none, no kernel | 4 | EV_IPL | the bytes |
 //! | command line | 8: as boot loaders do (UAPI group, Linux TPM PCR registry) | EV_IPL | the bytes |
 //! | initrd | 9: as boot loaders do | EV_IPL | the bytes |
+//! | BootNext, BootOrder, Boot#### | 1 | EV_EFI_VARIABLE_BOOT2 | UEFI_VARIABLE_DATA |
 //!
 //! So in a realm each of the three that a kernel is booted with has a register to itself or shares it with
 //! its like: REM\[0\] for the device tree, REM\[1\] for the kernel, REM\[2\] for command line and initrd.
@@ -86,6 +87,8 @@ pub enum Action {
     CallingApplication,
     /// What a boot option named came back.
     ReturningFromApplication,
+    /// Somebody at the console asked for the boot menu.
+    EnteringSetup,
     /// ExitBootServices() was called.
     ExitBootServices,
     /// ExitBootServices() fails.
@@ -99,6 +102,7 @@ impl Action {
         match self {
             Self::CallingApplication => "Calling EFI Application from Boot Option",
             Self::ReturningFromApplication => "Returning from EFI Application from Boot Option",
+            Self::EnteringSetup => "Entering ROM Based Setup",
             Self::ExitBootServices => "Exit Boot Services Invocation",
             Self::ExitBootServicesFailed => "Exit Boot Services Returned with Failure",
             Self::ExitBootServicesSucceeded => "Exit Boot Services Returned with Success",
@@ -117,6 +121,10 @@ pub fn gpt_data<'e>(header: &[u8], entries: impl Iterator<Item = &'e [u8]> + Clo
     entries.for_each(|entry| data.extend_from_slice(entry));
     Some(data)
 }
+
+/// EFI_GLOBAL_VARIABLE, as it stands in memory.
+const GLOBAL_VARIABLE: [u8; 16] =
+    [0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c];
 
 /// EV_SEPARATOR's data where no error is to be told.
 const SEPARATOR: [u8; 4] = [0; 4];
@@ -170,6 +178,19 @@ impl<R: Registers> Measurer<'_, R> {
         let text = action.text().as_bytes();
         let digest = self.digest(text);
         self.measure(Rem::Rem1, EventType::EFI_ACTION, &[text], &digest)
+    }
+
+    /// Measures a global variable that takes part in booting, before it is used: UEFI_VARIABLE_DATA (profile, section
+    /// 10.2.6), all of which is hashed. `name` is written in UCS-2, without a NUL.
+    pub fn measure_boot_variable(&mut self, name: &str, content: &[u8]) -> Result<(), Error<R::Error>> {
+        let mut hasher = self.hasher();
+        let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let lengths = [units.len() as u64 / 2, content.len() as u64].map(u64::to_le_bytes);
+        let [name_length, content_length] = &lengths;
+        let data: [&[u8]; 5] = [&GLOBAL_VARIABLE, name_length, content_length, &units, content];
+        data.iter().for_each(|part| hasher.update(part));
+        let digest = hasher.finish();
+        self.measure(Rem::Rem0, EventType::EFI_VARIABLE_BOOT2, &data, &digest)
     }
 
     /// Draws the line that comes before the first boot attempt, once in each register that stands for PCRs

@@ -202,3 +202,21 @@ fn gpt() {
     assert_ne!(measurer.registers().rem[1], vec![0; 32]);
     assert!(measurer.registers().replayed_by(measurer.log().as_bytes()));
 }
+
+/// UEFI_VARIABLE_DATA, written out by hand: the digest is over all of it, and so is the event.
+#[test]
+fn boot_variables_are_measured_with_their_names() {
+    let fail = Cell::new(false);
+    let mut area = vec![0; 1024];
+    let mut measurer = Measurer::new(Fake::new(Algorithm::Sha256, &fail), &mut area, Algorithm::Sha256, CPU).unwrap();
+    measurer.measure_boot_variable("Boot0001", &[1, 2, 3]).unwrap();
+    let mut data = vec![0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0, 0xe0, 0x98, 3, 0x2b, 0x8c];
+    data.extend([8, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+    data.extend(b"B\0o\0o\0t\x000\x000\x000\x001\0\x01\x02\x03");
+    let log = measurer.log().as_bytes().to_vec();
+    let record = Log::parse(&log).unwrap().records().next().unwrap().unwrap();
+    assert_eq!((record.index, record.event_type), (1, EventType::EFI_VARIABLE_BOOT2));
+    assert_eq!(record.data, data);
+    assert_eq!(record.digest, Hasher::digest(Algorithm::Sha256, CPU, &data));
+    assert!(measurer.registers().replayed_by(&log));
+}
