@@ -182,7 +182,7 @@ impl Directory {
             }
             files.push(File { name: raw.name, size: raw.size.get(), key });
         }
-        files.sort_unstable_by(|first, second| first.name().cmp(second.name()));
+        heap_sort::sort_by(&mut files, |first, second| first.name() < second.name());
         let mut neighbours = files.iter().zip(files.iter().skip(1));
         if neighbours.any(|(first, second)| first.name() == second.name()) {
             return Err(Error::DuplicateName);

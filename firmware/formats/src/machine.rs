@@ -217,7 +217,7 @@ impl Machine {
             claims.push((region, "interrupt-controller"));
         }
 
-        claims.sort_unstable();
+        heap_sort::sort(&mut claims);
         for (first, second) in claims.iter().zip(claims.iter().skip(1)) {
             if first.0.overlaps(second.0) {
                 return Err(MachineError::Overlap { first: first.1, second: second.1, region: first.0 });

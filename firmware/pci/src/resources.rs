@@ -79,7 +79,9 @@ pub fn assign(config: &impl ConfigSpace, functions: &mut [Function], windows: &[
     }
     let mut root = items(functions, None);
     // Bridges first: what is behind them fits the 32-bit window alone.
-    root.sort_by_key(|item| (item.bar.is_some(), core::cmp::Reverse(item.align)));
+    heap_sort::sort_by_key(&mut root, |item| {
+        (item.bar.is_some(), core::cmp::Reverse(item.align), item.function, item.bar)
+    });
     for item in root {
         let bar = item.bar.and_then(|bar| functions.get(item.function)?.bars.get(bar).copied());
         let wants_64 = bar.is_some_and(|bar| bar.is_64 && bar.prefetchable);
@@ -125,7 +127,7 @@ fn items(functions: &[Function], parent: Option<usize>) -> Vec<Item> {
             items.push(Item { function: index, bar: None, size, align });
         }
     }
-    items.sort_by_key(|item| core::cmp::Reverse(item.align));
+    heap_sort::sort_by_key(&mut items, |item| (core::cmp::Reverse(item.align), item.function, item.bar));
     items
 }
 

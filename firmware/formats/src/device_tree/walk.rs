@@ -169,7 +169,7 @@ impl<'a> Tree<'a> {
             };
             (node.parent, name)
         }));
-        names.sort_unstable();
+        heap_sort::sort(&mut names);
         let duplicate = names.iter().zip(names.iter().skip(1)).any(|(first, second)| first == second);
         if duplicate {
             return Err(Error::DuplicateNode);

@@ -66,7 +66,7 @@ pub fn cpus(tree: &Tree<'_>) -> Result<Vec<Cpu>, MachineError> {
     let mut affinities = Vec::new();
     affinities.try_reserve_exact(cpus.len())?;
     affinities.extend(cpus.iter().map(|cpu| cpu.mpidr));
-    affinities.sort_unstable();
+    heap_sort::sort(&mut affinities);
     affinities.dedup();
     if affinities.len() != cpus.len() {
         return Err(bad(NODE, "reg"));

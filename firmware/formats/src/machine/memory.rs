@@ -51,7 +51,7 @@ pub fn ram(tree: &Tree<'_>) -> Result<Vec<Region>, MachineError> {
     if banks.is_empty() {
         return Err(MachineError::NoMemory);
     }
-    banks.sort_unstable();
+    heap_sort::sort(&mut banks);
     merge(banks)
 }
 
@@ -97,7 +97,7 @@ pub fn reserved(tree: &Tree<'_>) -> Result<Vec<Reserved>, MachineError> {
             push(&mut list, region, by)?;
         }
     }
-    list.sort_unstable();
+    heap_sort::sort(&mut list);
     Ok(list)
 }
 

@@ -56,7 +56,7 @@ impl Image {
             let range = &section.raw_range;
             (range.start as usize, range.end as usize)
         }));
-        raw.sort_unstable();
+        heap_sort::sort(&mut raw);
         // The format counts the bytes hashed and takes them for the offset of what follows.
         let mut hashed = headers_end;
         for (start, end) in raw {

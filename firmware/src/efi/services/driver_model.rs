@@ -188,15 +188,15 @@ fn candidates(controller: Handle, first: &[Handle]) -> Result<Vec<Driver>, Statu
             push(&mut families, (unsafe { ((*family).get_version)(family) }, *driver))?;
         }
     }
-    // The unstable sort needs no memory; the handle makes the order of equal versions the same each time.
-    families.sort_unstable_by_key(|(version, driver)| (Reverse(*version), driver.handle.addr()));
+    // The handle makes the order of equal versions the same each time.
+    heap_sort::sort_by_key(&mut families, |(version, driver)| (Reverse(*version), driver.handle.addr()));
     families.iter().map(|(_, driver)| driver).try_for_each(&mut add)?;
     for image in bus_overrides(controller)? {
         all.iter().filter(|driver| driver.image() == image).try_for_each(&mut add)?;
     }
     let mut by_version = Vec::new();
     all.iter().try_for_each(|driver| push(&mut by_version, *driver))?;
-    by_version.sort_unstable_by_key(|driver| (Reverse(driver.version()), driver.handle.addr()));
+    heap_sort::sort_by_key(&mut by_version, |driver| (Reverse(driver.version()), driver.handle.addr()));
     by_version.iter().try_for_each(&mut add)?;
     Ok(ordered)
 }

@@ -100,6 +100,6 @@ impl HandleDatabase {
 
 fn ordered(entries: impl Iterator<Item = (u64, Handle)>) -> Result<Vec<Handle>, HandleError> {
     let mut entries = collect(entries)?;
-    entries.sort_unstable_by_key(|(order, _)| *order);
+    heap_sort::sort_by_key(&mut entries, |(order, _)| *order);
     collect(entries.into_iter().map(|(_, handle)| handle))
 }
