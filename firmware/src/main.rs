@@ -95,7 +95,7 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
 
     // SAFETY: the only call, and RAM is mapped.
     unsafe { efi::start(&machine, &layout)? };
-    boot::direct_kernel(&mut fw_cfg, &tree)
+    boot::boot(&boot::Platform { machine: &machine, world: &world, tree: &tree }, fw_cfg)
 }
 
 fn banner(machine: &Machine, world: &World) {

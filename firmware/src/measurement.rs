@@ -121,6 +121,19 @@ pub fn action(action: Action) -> Result<(), Error> {
     with(|measurer| Ok(measurer.measure_action(action)?))
 }
 
+/// Measures a variable that takes part in booting, before it is used.
+///
+/// # Errors
+/// [`Error::Measure`].
+pub fn boot_variable(name: &str, content: &[u8]) -> Result<(), Error> {
+    with(|measurer| Ok(measurer.measure_boot_variable(name, content)?))
+}
+
+/// Shows the log so far to `look`; whether there is one.
+pub fn with_log(look: impl FnOnce(&[u8])) -> bool {
+    MEASURER.lock().as_ref().map(|measurer| look(measurer.log().as_bytes())).is_some()
+}
+
 /// Draws the line before the first boot attempt.
 ///
 /// # Errors

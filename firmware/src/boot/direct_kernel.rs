@@ -8,23 +8,21 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::convert::Infallible;
-use core::ffi::c_void;
 use core::ptr;
 
 use formats::device_path::{Builder, Guid, guid};
-use formats::device_tree::{Seeds, clean_chosen, with_event_log};
 use formats::fw_cfg::key;
 use formats::{arm64_image, char16, pe};
-use measured::measure::{Action, Blob};
+use measured::measure::Blob;
 use r_efi::efi::{self, Handle, Status};
 use spin::Mutex;
 
 use super::arm64;
+use super::hand_over::{announce, install_device_tree};
 use super::{Error, Item};
 use crate::devices::fw_cfg::FwCfg;
 use crate::efi::image::{self, Buffer, LoadError};
-use crate::efi::{event_log, protocols, services};
+use crate::efi::{protocols, services};
 use crate::{log, measurement, realm};
 
 /// The longest command line that is accepted, in bytes with its NUL. What a kernel takes is less
@@ -44,15 +42,16 @@ enum Initrd {
 
 static INITRD: Mutex<Option<Initrd>> = Mutex::new(None);
 
-/// Boots the kernel that the VMM gives. Returns only when that fails.
+/// Boots the kernel that the VMM gives. Gives the device back when there is no kernel.
 ///
 /// # Errors
-/// Why, and for which item.
-pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallible, Error> {
-    let mut fw_cfg = fw_cfg.take().ok_or(Error::NoFwCfg)?;
+/// Why the boot failed, and for which item.
+pub fn direct_kernel(mut fw_cfg: FwCfg, tree: &[u8]) -> Result<FwCfg, Error> {
     let command_line = command_line(&mut fw_cfg)?;
     let initrd_size = size(&mut fw_cfg, Item::Initrd, key::INITRD_SIZE)?;
-    let (kernel, length) = kernel(&mut fw_cfg)?;
+    let Some((kernel, length)) = kernel(&mut fw_cfg)? else {
+        return Ok(fw_cfg);
+    };
     let file = kernel.bytes().get(..length).unwrap_or_default();
     let image = match pe::Image::parse(file) {
         Ok(image) => image,
@@ -60,7 +59,7 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
             announce()?;
             measurement::blob(Blob::Kernel, file)?;
             let header = arm64_image::Header::parse(file)?;
-            return arm64::boot(&header, kernel, length, &mut fw_cfg, initrd_size, &command_line, tree);
+            match arm64::boot(&header, kernel, length, &mut fw_cfg, initrd_size, &command_line, tree)? {}
         }
         Err(error) => return Err(Error::Load(error.into())),
     };
@@ -75,12 +74,6 @@ pub fn direct_kernel(fw_cfg: &mut Option<FwCfg>, tree: &[u8]) -> Result<Infallib
     services::signal_ready_to_boot();
     let outcome = super::start(handle).map_err(|status| Error::Service(Item::Kernel, status))?;
     Err(Error::Returned(outcome.status))
-}
-
-/// Draws the line between the firmware and what it boots.
-fn announce() -> Result<(), Error> {
-    measurement::action(Action::CallingApplication)?;
-    Ok(measurement::separators()?)
 }
 
 fn load(image: &pe::Image, kernel: Buffer, length: usize) -> Result<Handle, LoadError> {
@@ -106,12 +99,13 @@ fn size(fw_cfg: &mut FwCfg, item: Item, key: u16) -> Result<u32, Error> {
 }
 
 /// Reads the kernel to pages where it can run, and returns its length.
-fn kernel(fw_cfg: &mut FwCfg) -> Result<(Buffer, usize), Error> {
+/// There is none when it has no bytes.
+fn kernel(fw_cfg: &mut FwCfg) -> Result<Option<(Buffer, usize)>, Error> {
     let setup_size = size(fw_cfg, Item::Kernel, key::SETUP_SIZE)? as usize;
     let data_size = size(fw_cfg, Item::Kernel, key::KERNEL_SIZE)? as usize;
     if data_size == 0 {
         measurement::blob(Blob::Kernel, &[])?;
-        return Err(Error::NoKernel);
+        return Ok(None);
     }
     // Two lengths of 32 bits: the sum fits 64.
     let length = setup_size + data_size;
@@ -125,7 +119,7 @@ fn kernel(fw_cfg: &mut FwCfg) -> Result<(Buffer, usize), Error> {
             fw_cfg.read(key, bytes).map_err(|error| Error::Fetch(Item::Kernel, error))?;
         }
     }
-    Ok((kernel, length))
+    Ok(Some((kernel, length)))
 }
 
 /// The memory that an arm64 Image says it needs; zero for another file. A first look at the
@@ -211,26 +205,4 @@ fn read_initrd(buffer: &mut [u8]) -> Result<(), Status> {
             Ok(())
         }
     }
-}
-
-/// Hands the device tree on as a configuration table (EFI_DTB_TABLE_GUID; UEFI 2.10, 4.6.1),
-/// without what would speak to a kernel past the firmware.
-fn install_device_tree(tree: &[u8]) -> Result<(), Error> {
-    let failed = |status| Error::Service(Item::DeviceTree, status);
-    let with_log;
-    let tree = match event_log::place() {
-        Some(log) => {
-            with_log = with_event_log(tree, log)?;
-            &with_log
-        }
-        None => tree,
-    };
-    let mut table = Buffer::allocate(efi::ACPI_RECLAIM_MEMORY, tree.len() as u64, 1)
-        .map_err(|_| Error::TooLarge(Item::DeviceTree, tree.len() as u64))?;
-    table.bytes_mut().copy_from_slice(tree);
-    let seeds = if realm::is_realm() { Seeds::Remove } else { Seeds::Keep };
-    clean_chosen(table.bytes_mut(), seeds)?;
-    let table = table.into_pages();
-    let table: *mut c_void = ptr::with_exposed_provenance_mut(table as usize);
-    services::install_configuration_table(&efi::DTB_TABLE_GUID, table).map_err(failed)
 }

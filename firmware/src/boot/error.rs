@@ -62,12 +62,15 @@ pub enum Error {
     /// UEFI could not be started.
     #[error("UEFI services: {0}")]
     Efi(#[from] crate::efi::Error),
-    /// The machine has no way to give a kernel.
-    #[error("no kernel: the machine has no fw_cfg device")]
-    NoFwCfg,
-    /// None was given.
-    #[error("no kernel: give one with -kernel")]
-    NoKernel,
+    /// Nothing is left to try.
+    #[error("nothing to boot: no kernel (-kernel), no boot option, no disk with \\EFI\\BOOT\\BOOTAA64.EFI")]
+    NothingToBoot,
+    /// Everything was tried.
+    #[error("nothing to boot: none of {0} boot options could be started, or each came back")]
+    AllFailed(usize),
+    /// The boot manager itself failed.
+    #[error("boot manager: {0}")]
+    Manager(Status),
     /// An item cannot be fetched.
     #[error("{0}: fw_cfg: {1}")]
     Fetch(Item, fw_cfg::Error),

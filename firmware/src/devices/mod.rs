@@ -2,6 +2,9 @@
 
 pub mod console;
 pub mod device_tree;
+pub mod disks;
 pub mod fw_cfg;
 mod ns16550;
+mod pci;
 mod pl011;
+mod virtio;

@@ -15,5 +15,6 @@ pub use abi::{exit, load_image, start_image, unload_image};
 pub use load::{Buffer, LoadError};
 pub use path::bytes as path_bytes;
 pub use registry::{
-    Outcome, firmware, hand_over_drivers, init, load_from_buffer, load_in_place, set_load_options, start,
+    Outcome, firmware, hand_over_drivers, init, load_from_buffer, load_from_path, load_in_place, set_load_options,
+    start,
 };

@@ -12,6 +12,7 @@ use runtime_abi::{DRIVER_CAPACITY, Driver};
 use spin::Mutex;
 
 use super::super::services;
+use super::file;
 use super::fixups::Fixups;
 use super::load::{Buffer, Kind, LoadError, Mapped};
 use super::path::OwnedPath;
@@ -164,6 +165,15 @@ pub fn firmware() -> Handle {
 pub fn load_from_buffer(parent: Handle, path: Option<&[u8]>, file: &[u8]) -> Result<Handle, LoadError> {
     measure(path, file)?;
     register(parent, path, Mapped::copy(file)?)
+}
+
+/// Loads the image that a boot option's whole device path names.
+///
+/// # Errors
+/// Why it cannot be read, or is no image that can be loaded.
+pub fn load_from_path(parent: Handle, path: &[u8]) -> Result<Handle, LoadError> {
+    let file = file::read(true, path)?;
+    load_from_buffer(parent, Some(path), file.bytes())
 }
 
 /// Loads an image whose file lies in the pages that it is to run from.

@@ -1,6 +1,7 @@
 //! The protocols that the firmware itself offers, and the handles they are on.
 
 mod abi;
+pub mod block_io;
 mod cc_measurement;
 mod conformance;
 mod device_path_utilities;

@@ -51,6 +51,8 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     });
     enter_runtime();
     measure(Action::ExitBootServicesSucceeded);
+    // A device that goes on writing would write to what is no longer the firmware's.
+    super::super::protocols::block_io::stop();
     // The map that the caller has says that this memory is its own, so there is no going on without it.
     or_stop(memory::shared::close());
     super::super::boot_services::retire();

@@ -19,10 +19,11 @@ mod status;
 pub mod time;
 
 pub use configuration::{Console, install_configuration_table, set_console, system_table};
+pub use driver_model::connect_controller;
 pub use events::{
-    close_event, create_event, current_tpl, raise_tpl, restore_tpl, set_timer, signal_event, signal_ready_to_boot,
+    close_event, create_event, current_tpl, poll, raise_tpl, restore_tpl, set_timer, signal_event, signal_ready_to_boot,
 };
-pub use locate::locate_device_path;
+pub use locate::{all_handles, locate_device_path, locate_handles};
 pub use memory::{allocate_pages, allocate_pool, free_pages, free_pool, is_firmware};
 pub use protocols::{
     close_protocol, close_protocols_of_agent, install_protocol, interface, open_protocol, uninstall_protocol,

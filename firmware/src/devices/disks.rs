@@ -1,0 +1,264 @@
+//! The disks of the machine, behind virtio over PCI and MMIO.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use formats::machine::Machine;
+use spin::Mutex;
+use virtio::block::Block;
+use virtio::scsi::{self, Unit};
+use virtio::{Data, Direction, Error, Medium, Setup, device_type};
+
+use super::pci::Host;
+use super::virtio as glue;
+use crate::memory::dma::{AddressForm, Bus, Window, address_forms};
+use crate::{log, realm};
+
+type BlockDevice = Block<glue::Machine, glue::AnyTransport>;
+type ScsiHost = scsi::Host<glue::Machine, glue::AnyTransport>;
+
+/// The largest transfer that is bounced: the pool has room for others beside it.
+const MAX_BOUNCE: usize = 512 << 10;
+/// The largest transfer to memory itself.
+const MAX_DIRECT: usize = 4 << 20;
+
+/// Where a disk is, as far as its device path goes.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Behind a host bridge: device and function, through each bridge.
+    Pci(usize, Vec<(u8, u8)>),
+    /// An MMIO transport, by its address.
+    Mmio(u64),
+}
+
+enum Kind {
+    Block(Box<BlockDevice>),
+    Unit(Arc<Mutex<ScsiHost>>, Unit),
+}
+
+/// A disk.
+pub struct Disk {
+    /// Where it is.
+    pub place: Place,
+    kind: Kind,
+    form: AddressForm,
+}
+
+/// What transfers go through; one is under way at a time.
+static WINDOW: Mutex<Option<Window>> = Mutex::new(None);
+/// The host bridges, with the functions that were made masters of the bus.
+static MASTERS: Mutex<Vec<(Host, Vec<pci::Address>)>> = Mutex::new(Vec::new());
+
+impl Disk {
+    /// The medium.
+    pub fn medium(&self) -> Medium {
+        match &self.kind {
+            Kind::Block(block) => block.medium(),
+            Kind::Unit(_, unit) => unit.medium,
+        }
+    }
+
+    /// The target and unit of a disk on a SCSI host.
+    pub fn scsi_address(&self) -> Option<scsi::Address> {
+        match &self.kind {
+            Kind::Block(_) => None,
+            Kind::Unit(_, unit) => Some(unit.address),
+        }
+    }
+
+    /// Whether the medium can be taken out.
+    pub fn is_removable(&self) -> bool {
+        matches!(&self.kind, Kind::Unit(_, unit) if unit.removable)
+    }
+
+    fn chunk(&self, window: &Window) -> usize {
+        let most = match &self.kind {
+            Kind::Block(block) => block.max_transfer(),
+            Kind::Unit(host, unit) => unit.max_transfer(&host.lock()),
+        };
+        let room = if realm::is_realm() { window.size() } else { MAX_DIRECT };
+        // Both are whole blocks: blocks have at most a page.
+        room.min(most as usize)
+    }
+
+    fn request(&mut self, direction: Direction, block: u64, data: Data) -> Result<(), Error> {
+        match &mut self.kind {
+            Kind::Block(device) => device.transfer(direction, block, data),
+            Kind::Unit(host, unit) => unit.transfer(&mut host.lock(), direction, block, data),
+        }
+    }
+
+    /// Reads whole blocks.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn read(&mut self, mut block: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let mut window = WINDOW.lock();
+        let window = window.as_mut().ok_or(Error::NoMemory)?;
+        let form = self.form;
+        for part in buffer.chunks_mut(self.chunk(window).max(1)) {
+            // At most 4 MiB.
+            let length = part.len() as u32;
+            let mut transfer = window.receive(part);
+            let data = Data { address: transfer.device_address(form), length };
+            self.request(Direction::Read, block, data)?;
+            transfer.complete();
+            block += u64::from(length / self.medium().block_size);
+        }
+        Ok(())
+    }
+
+    /// Writes whole blocks.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn write(&mut self, mut block: u64, buffer: &[u8]) -> Result<(), Error> {
+        let mut window = WINDOW.lock();
+        let window = window.as_mut().ok_or(Error::NoMemory)?;
+        let form = self.form;
+        for part in buffer.chunks(self.chunk(window).max(1)) {
+            let length = part.len() as u32;
+            let transfer = window.send(part);
+            let data = Data { address: transfer.device_address(form), length };
+            self.request(Direction::Write, block, data)?;
+            block += u64::from(length / self.medium().block_size);
+        }
+        Ok(())
+    }
+
+    /// Makes what was written permanent.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        match &mut self.kind {
+            Kind::Block(device) => device.flush(),
+            Kind::Unit(host, unit) => unit.flush(&mut host.lock()),
+        }
+    }
+
+    /// Asks again what medium there is.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        match &mut self.kind {
+            Kind::Block(_) => Ok(()),
+            Kind::Unit(host, unit) => unit.refresh(&mut host.lock()),
+        }
+    }
+
+    /// Resets the device, for good.
+    pub fn stop(&mut self) {
+        match &mut self.kind {
+            Kind::Block(device) => device.device_mut().quiesce(),
+            Kind::Unit(host, _) => host.lock().device_mut().quiesce(),
+        }
+    }
+}
+
+/// Finds the disks. A device that cannot be used is named and left out.
+pub fn find(machine: &Machine) -> Vec<Disk> {
+    let mut disks = Vec::new();
+    let size = if realm::is_realm() { MAX_BOUNCE } else { 1 };
+    *WINDOW.lock() = Window::new(size);
+    for (number, bridge) in machine.pcie.iter().enumerate() {
+        match Host::new(bridge) {
+            Ok(host) => on_pci(&mut disks, host, number),
+            Err(error) => log::warn!("pci: {error}"),
+        }
+    }
+    for transport in &machine.virtio_mmio {
+        let place = Place::Mmio(transport.region.base());
+        match glue::mmio(transport) {
+            Ok(None) => {}
+            Ok(Some((_, kind))) => {
+                let again = || Ok(glue::mmio(transport)?.ok_or(Error::Registers("device went away"))?.0);
+                add(&mut disks, &place, kind, Bus::VirtioMmio, again);
+            }
+            Err(error) => log::warn!("virtio-mmio at {:#x}: {error}", transport.region.base()),
+        }
+    }
+    disks
+}
+
+fn on_pci(disks: &mut Vec<Disk>, host: Host, number: usize) {
+    let mut masters = Vec::new();
+    for function in &host.functions {
+        let Some(kind) = virtio::pci::device_type(function.vendor, function.device) else { continue };
+        let mut nodes = Vec::new();
+        let mut next = Some(function);
+        while let Some(at) = next {
+            nodes.insert(0, (at.address.device, at.address.function));
+            next = at.parent.and_then(|parent| host.functions.get(parent));
+        }
+        masters.push(function.address);
+        add(disks, &Place::Pci(number, nodes), kind, Bus::Pci, || glue::pci(&host, function));
+    }
+    MASTERS.lock().push((host, masters));
+}
+
+/// Starts a device with each form of address in turn, until it answers.
+fn add(
+    disks: &mut Vec<Disk>,
+    place: &Place,
+    kind: u32,
+    bus: Bus,
+    transport: impl Fn() -> Result<glue::AnyTransport, Error>,
+) {
+    if !matches!(kind, device_type::BLOCK | device_type::SCSI_HOST) {
+        return;
+    }
+    let mut result = Ok(());
+    for form in address_forms(bus) {
+        result = transport().and_then(|transport| start(disks, place, kind, *form, transport));
+        if result != Err(Error::Timeout) {
+            break;
+        }
+    }
+    if let Err(error) = result {
+        log::warn!("virtio at {place:x?}: {error}");
+    }
+}
+
+fn start(
+    disks: &mut Vec<Disk>,
+    place: &Place,
+    kind: u32,
+    form: AddressForm,
+    transport: glue::AnyTransport,
+) -> Result<(), Error> {
+    let setup = Setup { needs_access_platform: realm::is_realm() };
+    let machine = glue::Machine { form };
+    // Where there is one form only, nothing is to be found out.
+    let timeout = if realm::is_realm() { glue::PROBE_TIMEOUT } else { virtio::REQUEST_TIMEOUT };
+    if kind == device_type::BLOCK {
+        let mut block = Block::start(machine, transport, setup)?;
+        block.probe(timeout)?;
+        disks.push(Disk { place: place.clone(), kind: Kind::Block(Box::new(block)), form });
+        return Ok(());
+    }
+    let mut host = ScsiHost::start(machine, transport, setup)?;
+    host.probe(timeout)?;
+    let mut units = Vec::new();
+    if let Err(error) = host.scan(|unit| units.push(unit)) {
+        log::warn!("virtio at {place:x?}: {error}");
+    }
+    let host = Arc::new(Mutex::new(host));
+    disks.extend(units.into_iter().map(|unit| Disk {
+        place: place.clone(),
+        kind: Kind::Unit(Arc::clone(&host), unit),
+        form,
+    }));
+    Ok(())
+}
+
+/// Takes the bus away from every function that had it.
+pub fn stop_masters() {
+    for (host, masters) in MASTERS.lock().iter() {
+        for address in masters {
+            host.enable(*address, false);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! EFI_BLOCK_IO_PROTOCOL of the machine's disks, each on a handle with its device path (UEFI 2.11, 13.9).
+#![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ffi::c_void;
+use core::{ptr, slice};
+
+use formats::bootorder::VIRTIO_MMIO;
+use formats::device_path::{Builder, TYPE_HARDWARE, TYPE_MESSAGING};
+use r_efi::efi::{Boolean, Lba, Status};
+use r_efi::protocols::{block_io, device_path};
+use spin::Mutex;
+use virtio::Error;
+
+use super::super::services;
+use super::leak;
+use crate::devices::disks::{self, Disk, Place};
+
+/// EISA ID of "PNP0A03", a PCI root (UEFI 2.11, 10.4.2).
+const PNP0A03: u32 = 0x0a03_41d0;
+/// Hardware sub-type: PCI (10.3.2.1).
+const HARDWARE_PCI: u8 = 1;
+/// Messaging sub-type: SCSI (10.3.4.2).
+const MESSAGING_SCSI: u8 = 2;
+
+/// A disk and its protocol.
+#[repr(C)]
+struct Instance {
+    /// First, so that a pointer to it is one to the whole.
+    protocol: block_io::Protocol,
+    media: block_io::Media,
+    disk: Disk,
+}
+
+/// An instance as a name; its members alone follow it.
+struct Pointer(*mut Instance);
+
+// SAFETY: instances are never freed, and one CPU runs them one call at a time.
+unsafe impl Send for Pointer {}
+
+static INSTANCES: Mutex<Vec<Pointer>> = Mutex::new(Vec::new());
+
+/// Makes a handle for each disk.
+///
+/// # Errors
+/// `OUT_OF_RESOURCES`.
+pub fn install(found: Vec<Disk>) -> Result<(), Status> {
+    for disk in found {
+        let path = leak(path(&disk))?;
+        let mut instance = Box::new(Instance {
+            protocol: block_io::Protocol {
+                revision: block_io::REVISION3,
+                media: ptr::null(),
+                reset,
+                read_blocks,
+                write_blocks,
+                flush_blocks,
+            },
+            media: media(&disk, 0),
+            disk,
+        });
+        instance.protocol.media = &raw const instance.media;
+        let instance = Box::into_raw(instance);
+        INSTANCES.lock().push(Pointer(instance));
+        let handle = services::install_protocol(None, &device_path::PROTOCOL_GUID, path)?;
+        services::install_protocol(Some(handle), &block_io::PROTOCOL_GUID, instance.cast())?;
+    }
+    Ok(())
+}
+
+/// Resets every disk's device for good: none writes to memory after this.
+pub fn stop() {
+    for Pointer(instance) in INSTANCES.lock().iter() {
+        // SAFETY: the instance was leaked by `install`, and no member of it is running.
+        unsafe { (**instance).disk.stop() };
+    }
+    disks::stop_masters();
+}
+
+/// PciRoot(n)/Pci(d,f)…, or the vendor node that EDK2 has for virtio-mmio; then the unit of a SCSI host.
+fn path(disk: &Disk) -> Builder {
+    let mut path = match &disk.place {
+        Place::Mmio(address) => Builder::new().vendor_hardware(&VIRTIO_MMIO, &address.to_le_bytes()),
+        Place::Pci(root, steps) => {
+            // There are at most sixteen roots.
+            let root = Builder::new().acpi(PNP0A03, *root as u32);
+            steps
+                .iter()
+                .fold(root, |path, (device, function)| path.node(TYPE_HARDWARE, HARDWARE_PCI, &[&[*function, *device]]))
+        }
+    };
+    if let Some(unit) = disk.scsi_address() {
+        let target = u16::from(unit.target).to_le_bytes();
+        path = path.node(TYPE_MESSAGING, MESSAGING_SCSI, &[&target, &unit.lun.to_le_bytes()]);
+    }
+    path
+}
+
+fn media(disk: &Disk, media_id: u32) -> block_io::Media {
+    let medium = disk.medium();
+    block_io::Media {
+        media_id,
+        removable_media: disk.is_removable(),
+        media_present: medium.blocks != 0,
+        logical_partition: false,
+        read_only: medium.read_only,
+        write_caching: !medium.read_only,
+        block_size: medium.block_size,
+        io_align: 0,
+        last_block: medium.blocks.saturating_sub(1),
+        lowest_aligned_lba: medium.lowest_aligned,
+        logical_blocks_per_physical_block: medium.blocks_per_physical,
+        optimal_transfer_length_granularity: 0,
+    }
+}
+
+fn status(error: Error) -> Status {
+    match error {
+        Error::Range => Status::INVALID_PARAMETER,
+        Error::WriteProtected => Status::WRITE_PROTECTED,
+        Error::NoMedium => Status::NO_MEDIA,
+        Error::MediumChanged => Status::MEDIA_CHANGED,
+        _ => Status::DEVICE_ERROR,
+    }
+}
+
+/// Does `transfer` with the disk when the request is one of whole blocks of the medium that the caller knows.
+///
+/// # Safety
+/// `this` is null or an instance of [`install`].
+unsafe fn with_disk(
+    this: *mut block_io::Protocol,
+    request: Option<(u32, usize, *mut c_void)>,
+    transfer: impl FnOnce(&mut Disk) -> Result<(), Error>,
+) -> Status {
+    if this.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
+    // SAFETY: the caller's promise. The members do not call out while they have the reference, so it is the only one.
+    let instance = unsafe { &mut *this.cast::<Instance>() };
+    if let Some((media_id, length, buffer)) = request {
+        if !instance.media.media_present {
+            return Status::NO_MEDIA;
+        }
+        if media_id != instance.media.media_id {
+            return Status::MEDIA_CHANGED;
+        }
+        if length == 0 {
+            return Status::SUCCESS;
+        }
+        if buffer.is_null() || isize::try_from(length).is_err() {
+            return Status::INVALID_PARAMETER;
+        }
+        if !length.is_multiple_of(instance.media.block_size as usize) {
+            return Status::BAD_BUFFER_SIZE;
+        }
+    }
+    let Err(error) = transfer(&mut instance.disk) else { return Status::SUCCESS };
+    if matches!(error, Error::NoMedium | Error::MediumChanged) {
+        // The next call finds out what there is now; that may be nothing.
+        let _ = instance.disk.refresh();
+        instance.media = media(&instance.disk, instance.media.media_id.wrapping_add(1));
+    }
+    status(error)
+}
+
+unsafe extern "efiapi" fn reset(this: *mut block_io::Protocol, _extended: Boolean) -> Status {
+    // SAFETY: the caller passes the instance that it took the member from. A device that answers needs no reset.
+    unsafe { with_disk(this, None, |_| Ok(())) }
+}
+
+unsafe extern "efiapi" fn read_blocks(
+    this: *mut block_io::Protocol,
+    media_id: u32,
+    lba: Lba,
+    length: usize,
+    buffer: *mut c_void,
+) -> Status {
+    // SAFETY: as in `reset`.
+    unsafe {
+        with_disk(this, Some((media_id, length, buffer)), |disk| {
+            // SAFETY: not null, and the caller's to be written for `length` bytes, which is checked before.
+            disk.read(lba, slice::from_raw_parts_mut(buffer.cast(), length))
+        })
+    }
+}
+
+unsafe extern "efiapi" fn write_blocks(
+    this: *mut block_io::Protocol,
+    media_id: u32,
+    lba: Lba,
+    length: usize,
+    buffer: *mut c_void,
+) -> Status {
+    // SAFETY: as in `reset`.
+    unsafe {
+        with_disk(this, Some((media_id, length, buffer)), |disk| {
+            // SAFETY: not null, and the caller's to be read for `length` bytes, which is checked before.
+            disk.write(lba, slice::from_raw_parts(buffer.cast::<u8>(), length))
+        })
+    }
+}
+
+unsafe extern "efiapi" fn flush_blocks(this: *mut block_io::Protocol) -> Status {
+    // SAFETY: as in `reset`.
+    unsafe { with_disk(this, None, Disk::flush) }
+}
