@@ -63,6 +63,31 @@ pub enum Loader {
     Refind,
 }
 
+impl Loader {
+    /// The name it has on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// Builds the disks of the tests, which make their checks and power off.
+pub fn build_for_tests(setup: Setup) -> Result<()> {
+    for loader in [Loader::Debian, Loader::SystemdBoot, Loader::Uki, Loader::Refind] {
+        let name = loader.name();
+        let words = format!("realmfw.mode=check realmfw.loader={name} efi=debug panic=-1");
+        build(loader, &words, &workspace::disk(&name), setup)?;
+    }
+    Ok(())
+}
+
+/// The disk that `run --disk` means: an image, or the name of a loader, whose disk is built.
+pub fn find_or_build(disk: &str, words: &str, setup: Setup) -> Result<PathBuf> {
+    let Ok(loader) = Loader::from_str(disk, false) else { return Ok(PathBuf::from(disk)) };
+    let image = workspace::target().join(format!("{disk}.img"));
+    build(loader, words, &image, setup)?;
+    Ok(image)
+}
+
 /// The options of `cargo xtask disk`.
 #[derive(Args)]
 pub struct Options {

@@ -45,6 +45,8 @@ pub struct Parts {
     pub kernel: PathBuf,
     /// The initrd; none: the one with the checks.
     pub initrd: Option<PathBuf>,
+    /// A disk to boot from, in the place of kernel and initrd.
+    pub disk: Option<PathBuf>,
     /// The firmware; none: realmfw.
     pub firmware: Option<PathBuf>,
     /// More words for the kernel's command line.
@@ -117,19 +119,21 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
                 workspace::image()
             }
         };
-        Realm::firmware(firmware).kernel(&parts.kernel)
+        let realm = Realm::firmware(firmware);
+        match &parts.disk {
+            Some(disk) => realm.disk(disk),
+            None => realm.kernel(&parts.kernel),
+        }
     };
     let checks = match parts.limit {
         Some(_) => format!("{} ", check_words(parts.cpus, &[])),
         None => String::new(),
     };
     let log = workspace::target().join("realm.log");
-    realm = realm
-        .initrd(initrd)
-        .append(format!("{checks}{}", parts.append))
-        .ram_mib(parts.memory_mib)
-        .cpus(parts.cpus)
-        .log_to(options.rsi_log.as_ref().unwrap_or(&log));
+    if parts.disk.is_none() {
+        realm = realm.initrd(initrd).append(format!("{checks}{}", parts.append));
+    }
+    realm = realm.ram_mib(parts.memory_mib).cpus(parts.cpus).log_to(options.rsi_log.as_ref().unwrap_or(&log));
     if options.rsi_log.is_some() {
         realm = realm.option("log");
     }

@@ -14,7 +14,7 @@ use vm::{Checks, End, Machine, Verdict, Vm};
 
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
-use crate::{command, image, initramfs, realm};
+use crate::{command, disk, image, initramfs, realm};
 
 /// The options of `cargo xtask run`.
 #[derive(Args)]
@@ -27,6 +27,10 @@ pub struct Options {
     /// The initrd [default: a small one with a shell and the checks]
     #[arg(long)]
     initrd: Option<PathBuf>,
+    /// Boot from this disk: an image, or debian, systemd-boot, uki, kernel or refind, which is built. What the guest
+    /// writes to it is forgotten
+    #[arg(long, value_name = "DISK", conflicts_with_all = ["kernel", "initrd", "direct_kernel"])]
+    disk: Option<String>,
     /// More words for the kernel's command line
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     append: String,
@@ -77,8 +81,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     fetch::ensure(&items, options.setup)?;
     let kernel = series.map_or_else(|| PathBuf::from(&options.kernel), Kernel::image);
+    let disk = options.disk.as_ref().map(|disk| disk::find_or_build(disk, &disk_words(options), options.setup));
+    let disk = disk.transpose()?;
+    if let Some(disk) = &disk {
+        ensure!(disk.is_file(), "there is no file {}", disk.display());
+    }
     if !options.plain {
-        return realm::run(&options.realm, &realm_parts(options, kernel)?);
+        return realm::run(&options.realm, &realm_parts(options, kernel, disk)?);
     }
     let initrd = match &options.initrd {
         Some(initrd) => initrd.clone(),
@@ -106,19 +115,31 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         .cpus(options.smp)
         .memory_mib(memory_mib)
         .firmware(firmware)
-        .kernel(kernel)
-        .initrd(initrd)
         .args(&options.qemu);
+    let machine = match &disk {
+        Some(disk) => {
+            let drive = format!("if=none,id=disk,format=raw,snapshot=on,file={}", disk.display());
+            machine.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"])
+        }
+        None => machine.kernel(kernel).initrd(initrd),
+    };
     match options.headless {
         true => headless(machine, memory_mib, options),
         false => interactive(machine, options),
     }
 }
 
-fn realm_parts(options: &Options, kernel: PathBuf) -> Result<realm::Parts> {
+/// What the kernel of a disk that is built for this run finds on its command line.
+fn disk_words(options: &Options) -> String {
+    let checks = if options.headless { "realmfw.mode=check realmfw.loader=disk panic=-1 " } else { "" };
+    format!("{checks}{}", options.append)
+}
+
+fn realm_parts(options: &Options, kernel: PathBuf, disk: Option<PathBuf>) -> Result<realm::Parts> {
     let memory_mib = parse_memory(&options.memory);
     Ok(realm::Parts {
         kernel,
+        disk,
         initrd: options.initrd.clone(),
         firmware: options.firmware.clone(),
         append: options.append.clone(),
@@ -130,7 +151,7 @@ fn realm_parts(options: &Options, kernel: PathBuf) -> Result<realm::Parts> {
 }
 
 fn interactive(machine: Machine, options: &Options) -> Result<ExitCode> {
-    let machine = machine.append(&options.append).reboots();
+    let machine = if options.disk.is_some() { machine } else { machine.append(&options.append) }.reboots();
     println!("(Ctrl-A X ends the emulator, Ctrl-A C switches to its monitor)");
     command::run(&mut machine.command("mon:stdio"))?;
     Ok(ExitCode::SUCCESS)
@@ -143,7 +164,10 @@ fn headless(machine: Machine, memory_mib: u64, options: &Options) -> Result<Exit
         memory_mib,
         el2: options.machine.contains("virtualization=on"),
     };
-    let machine = machine.append(checks.command_line(&options.append));
+    let machine = match options.disk {
+        Some(_) => machine,
+        None => machine.append(checks.command_line(&options.append)),
+    };
     let limit = Duration::from_secs(options.time_limit);
     let vm = Vm::start_with(&machine, limit, |bytes| {
         let mut output = io::stdout().lock();

@@ -12,7 +12,7 @@ use vm::workspace;
 
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
-use crate::{check, command, emulated, image, initramfs, realm};
+use crate::{check, command, disk, emulated, image, initramfs, realm};
 
 /// The pure crates, whose unit tests run under Miri.
 const PURE: [&str; 6] = ["address-space", "realmfw-runtime", "rsi", "runtime-abi", "terminal", "uefi-core"];
@@ -239,6 +239,7 @@ fn qemu(options: &Options) -> Result<Tally> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&Item::ALL, options.setup)?;
     initramfs::build_all()?;
+    disk::build_for_tests(options.setup)?;
     build_unless_done(options)?;
     efi_programs()?;
     let mut cargo = command::cargo();
@@ -272,6 +273,7 @@ fn build_unless_done(options: &Options) -> Result<()> {
 fn realm_tests(options: &Options) -> Result<Tally> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&[Item::Kernel(realm_vm::KERNEL), Item::Busybox], options.setup)?;
+    disk::build_for_tests(options.setup)?;
     build_unless_done(options)?;
     realm::build()?;
     realm::build_initramfs()?;

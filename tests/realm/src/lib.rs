@@ -172,7 +172,7 @@ impl Realm {
     /// A disk on PCIe.
     pub fn disk(self, image: &Path) -> Self {
         self.arg("-drive")
-            .arg(format!("if=none,id=disk,format=raw,readonly=on,file={}", image.display()))
+            .arg(format!("if=none,id=disk,format=raw,snapshot=on,file={}", image.display()))
             .arg("-device")
             .arg("virtio-blk-pci,drive=disk,disable-legacy=on,iommu_platform=on")
     }
@@ -182,7 +182,7 @@ impl Realm {
         self.arg("-global")
             .arg("virtio-mmio.force-legacy=false")
             .arg("-drive")
-            .arg(format!("if=none,id=mmio-disk,format=raw,readonly=on,file={}", image.display()))
+            .arg(format!("if=none,id=mmio-disk,format=raw,snapshot=on,file={}", image.display()))
             .arg("-device")
             .arg("virtio-blk-device,drive=mmio-disk,iommu_platform=on")
     }

@@ -78,6 +78,11 @@ impl Kernel {
     }
 }
 
+/// The disk with a loader, whose root file system makes its checks.
+pub fn disk(loader: &str) -> PathBuf {
+    target().join("disks").join(format!("{loader}.img"))
+}
+
 /// Debian's EDK2 image, which takes the place of realmfw for comparison.
 pub fn edk2() -> PathBuf {
     cache().join("edk2").join("QEMU_EFI.fd")

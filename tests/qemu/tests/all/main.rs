@@ -1,6 +1,7 @@
 //! Every test that boots the firmware in QEMU.
 
 mod console;
+mod disks;
 mod edk2;
 mod efi;
 mod faults;

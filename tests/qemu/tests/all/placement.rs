@@ -94,5 +94,5 @@ fn starts_at_0_in_ram() -> Result<()> {
     let stub = scratch.file("stub.bin", place::copy_to_zero(LOADED, length))?;
     let machine = Machine::new().machine("xlnx-versal-virt").cpu("cortex-a72").cpus(4).memory_mib(1024).kernel(stub);
     let machine = place::load(machine, &workspace::image(), LOADED);
-    stops_with(machine, &["plain VM at EL2", "no kernel: the machine has no fw_cfg device"]).map(|_| ())
+    stops_with(machine, &["plain VM at EL2", NO_KERNEL]).map(|_| ())
 }

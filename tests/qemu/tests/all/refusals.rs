@@ -6,8 +6,8 @@ use qemu_tests::scratch::{self, Scratch};
 use qemu_tests::{PLAIN, machine, present, stops_with};
 use vm::workspace::{self, Kernel};
 
-/// What it says when fw_cfg has no kernel.
-pub const NO_KERNEL: &str = "no kernel: give one with -kernel";
+/// What it says when there is nothing to boot.
+pub const NO_KERNEL: &str = "nothing to boot: no kernel (-kernel), no boot option, no disk";
 
 #[test]
 fn no_kernel() -> Result<()> {

@@ -1,6 +1,7 @@
 //! Every test that starts a realm.
 
 mod conformance;
+mod disks;
 mod efi;
 mod ends;
 mod firmware;

@@ -1,0 +1,102 @@
+//! Debian's loaders, unmodified, from a disk to user space. `cargo xtask test` builds the disks.
+
+use anyhow::{Context, Result, ensure};
+use qemu_tests::scratch::Scratch;
+use qemu_tests::{BOOT_LIMIT, all_hold, machine, present, run, stops_with};
+use vm::{Machine, Vm, workspace};
+
+/// A machine with the disk of `loader` as `device`, whose options follow its name. What the guest writes is forgotten.
+fn with_disk(loader: &str, device: &str) -> Result<Machine> {
+    let image = workspace::disk(loader);
+    present(&image)?;
+    let drive = format!("if=none,id=disk,format=raw,snapshot=on,file={}", image.display());
+    Ok(machine().memory_mib(1024).args(["-drive", &drive, "-device", device]))
+}
+
+const PCI: &str = "virtio-blk-pci,drive=disk,bootindex=1";
+
+fn boots(machine: &Machine) -> Result<String> {
+    let finished = run(machine, BOOT_LIMIT)?;
+    all_hold(&finished)?;
+    Ok(finished.console)
+}
+
+/// shim in the removable place, its fallback loader, which makes a boot option, shim again, GRUB, which reads the kernel
+/// from ext4.
+#[test]
+fn shim_and_grub() -> Result<()> {
+    let console = boots(&with_disk("debian", PCI)?)?;
+    ensure!(console.contains("GNU GRUB") && console.contains("BOOT_IMAGE=/boot/vmlinuz"), "not by GRUB: {console}");
+    Ok(())
+}
+
+/// The menu takes cursor keys; the loader counts its tries by renaming a file.
+#[test]
+fn systemd_boot_by_its_menu() -> Result<()> {
+    let mut vm = Vm::start(&with_disk("systemd-boot", PCI)?, BOOT_LIMIT)?;
+    vm.expect("Boot in")?;
+    vm.send("\x1b[A\r")?;
+    let finished = vm.wait()?;
+    all_hold(&finished)?;
+    ensure!(finished.console.contains("realmfw.chosen=other"), "{}the other entry was chosen", finished.report());
+    ensure!(!finished.console.contains("ignoring"), "{}the entry was not renamed", finished.report());
+    Ok(())
+}
+
+/// The device that QEMU's bootindex names comes first, whatever else there is: the other disk has no loader at all.
+#[test]
+fn unified_kernel_image_behind_scsi() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let empty = scratch.file("empty.img", vec![0; 1 << 20])?;
+    let other = format!("if=none,id=other,format=raw,file={}", empty.display());
+    let machine = with_disk("uki", "virtio-scsi-pci,id=scsi")?
+        .args(["-device", "scsi-hd,drive=disk,bus=scsi.0,scsi-id=3,lun=2,bootindex=1"])
+        .args(["-drive", &other, "-device", "virtio-blk-pci,drive=other,bootindex=2"]);
+    boots(&machine).map(drop)
+}
+
+#[test]
+fn unified_kernel_image_on_virtio_mmio() -> Result<()> {
+    let machine = with_disk("uki", "virtio-blk-device,drive=disk")?;
+    boots(&machine.args(["-global", "virtio-mmio.force-legacy=false"])).map(drop)
+}
+
+#[test]
+fn refind() -> Result<()> {
+    let console = boots(&with_disk("refind", PCI)?)?;
+    ensure!(console.contains("rEFInd"), "not by rEFInd: {console}");
+    Ok(())
+}
+
+/// A key at the start brings the menu up; what is chosen there is tried first.
+#[test]
+fn the_boot_menu() -> Result<()> {
+    let mut vm = Vm::start(&with_disk("uki", PCI)?, BOOT_LIMIT)?;
+    vm.send("xxx\r")?;
+    vm.expect("realmfw boot menu")?;
+    vm.expect("file system 1")?;
+    vm.send("m\r")?;
+    vm.expect("plain VM at EL1")?;
+    vm.send("e\r")?;
+    vm.expect("a plain VM measures nothing")?;
+    vm.send("7\r")?;
+    vm.expect("there is no \"7\"")?;
+    vm.send("1\r")?;
+    let finished = vm.wait()?;
+    all_hold(&finished)
+}
+
+/// What cannot be booted is named with its reason, and then the machine is powered off.
+#[test]
+fn disks_without_a_loader() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut disk = std::fs::read(workspace::disk("uki")).context("the disk")?;
+    // The name of the loader in its directory entry, in the file system behind the first mebibyte.
+    let name = b"BOOTAA64EFI";
+    let at = disk.windows(name.len()).position(|window| window == name).context("no such entry")?;
+    disk.get_mut(at..at + name.len()).context("entry")?.copy_from_slice(b"NOTAA64 EFI");
+    let disk = scratch.file("changed.img", disk)?;
+    let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
+    let machine = machine().args(["-drive", &drive, "-device", PCI]);
+    stops_with(machine, &["file system 1: not found", "nothing to boot: none of 1 boot options"]).map(drop)
+}
