@@ -166,7 +166,7 @@ fn unified_kernel_image(dir: &Path, initrd: &[u8], line: &str) -> Result<Vec<u8>
     let loaders = Item::Loaders.dir();
     let (initrd_file, output) = (dir.join("uki.initrd"), dir.join("uki.efi"));
     fs::write(&initrd_file, initrd)?;
-    let mut ukify = Command::new("/usr/bin/python3");
+    let mut ukify = Command::new("python3");
     ukify.arg(loaders.join("ukify")).arg("build").env("PYTHONPATH", &loaders).env("SOURCE_DATE_EPOCH", "0");
     ukify.arg(format!("--linux={}", KERNEL.image().display()));
     ukify.arg(format!("--initrd={}", initrd_file.display()));

@@ -31,7 +31,7 @@ pub const EMULATOR: [Tool; 2] = [
 /// What it takes to make a bootable disk.
 pub const DISK: [Tool; 2] = [
     Tool { program: "mke2fs", package: "e2fsprogs", purpose: "makes root file systems" },
-    Tool { program: "python3", package: "python3-minimal", purpose: "runs ukify" },
+    Tool { program: "python3", package: "python3", purpose: "runs ukify" },
 ];
 
 /// QEMU's user-mode emulation.
