@@ -60,7 +60,12 @@ impl FwCfg {
     /// # Errors
     /// [`Error::Registers`], [`Error::Signature`].
     pub fn new(machine: &formats::machine::FwCfg) -> Result<Self, Error> {
-        let registers = memory::map_device(machine.region.base(), machine.region.size())?;
+        let base = machine.region.base();
+        // Its DMA register has 64 bits.
+        if !base.is_multiple_of(8) {
+            return Err(memory::Error::Misaligned(base).into());
+        }
+        let registers = memory::map_device(base, machine.region.size())?;
         let mut device = Self { registers, dma: false, wide_data: machine.has_wide_data() };
         let mut signature = [0; 4];
         device.read(key::SIGNATURE, &mut signature)?;

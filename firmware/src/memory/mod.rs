@@ -20,6 +20,9 @@ use crate::realm::{self, World};
 
 pub use address_space::page_table::Error as MapError;
 
+/// Bytes of the registers that every device has; virtio over PCI aligns its structures to no more (virtio 1.2, 4.1.4).
+const REGISTER_ALIGNMENT: u64 = 4;
+
 static PAGE_TABLE: Mutex<Option<PageTable<TablePages>>> = Mutex::new(None);
 static RAM: Mutex<Vec<Range<u64>>> = Mutex::new(Vec::new());
 
@@ -38,6 +41,9 @@ pub enum Error {
     /// RAM cannot be divided.
     #[error("{0}")]
     Ram(#[from] address_space::ram::Error),
+    /// Registers of a device begin within a register.
+    #[error("device registers at {0:#x} are not aligned to {REGISTER_ALIGNMENT} bytes")]
+    Misaligned(u64),
     /// Registers of a device lie in RAM.
     #[error("device registers at {0:#x} overlap RAM")]
     DeviceInRam(u64),
@@ -112,8 +118,12 @@ pub fn with_mapped<T>(start: u64, size: u64, read: impl FnOnce() -> T) -> Result
 /// Maps the registers of a device.
 ///
 /// # Errors
-/// [`Error::DeviceInRam`] when they are not apart from RAM, or the page table's refusal.
+/// [`Error::Misaligned`]; [`Error::DeviceInRam`] when they are not apart from RAM; or the page table's refusal.
 pub fn map_device(base: u64, size: u64) -> Result<Mmio, Error> {
+    // Accesses to device memory fault unless they are aligned, and the host says where devices are.
+    if !base.is_multiple_of(REGISTER_ALIGNMENT) {
+        return Err(Error::Misaligned(base));
+    }
     let range = pages(base, size)?;
     if RAM.lock().iter().any(|ram| ranges::overlap(ram, &range)) {
         return Err(Error::DeviceInRam(base));

@@ -44,6 +44,18 @@ fn line_with<'f>(finished: &'f Finished, what: &str) -> Result<&'f str> {
     line.with_context(|| format!("{}the console has no {what:?}", finished.report()))
 }
 
+/// A device whose registers no access could reach without a fault is named and left out.
+#[test]
+fn a_device_that_is_not_aligned() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let tree = changed_tree(&scratch, |root| {
+        child(root, "virtio_mmio@a000000")?.set("reg", reg(0x0a00_0001, 0x1ff));
+        Ok(())
+    })?;
+    let machine = with_tree(PLAIN.bare_machine(), &scratch, &tree)?;
+    stops_with(machine, &["virtio-mmio at 0xa000001: ", NO_KERNEL]).map(drop)
+}
+
 #[test]
 fn the_log_level_can_be_chosen() -> Result<()> {
     let debug = stops_with(machine().args(logs("debug")), &[NO_KERNEL, "info: ", "debug: "])?;
