@@ -213,7 +213,8 @@ fn add(
     let mut result = Ok(());
     for form in address_forms(bus) {
         result = transport().and_then(|transport| start(disks, place, kind, *form, transport));
-        if result != Err(Error::Timeout) {
+        // Given the wrong form, a device waits for what never comes or gives up.
+        if !matches!(result, Err(Error::Timeout | Error::NeedsReset)) {
             break;
         }
     }

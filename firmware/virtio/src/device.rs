@@ -130,7 +130,7 @@ impl<P: Platform, T: Transport> Device<P, T> {
             if waited > status_at {
                 status_at = waited.saturating_mul(2);
                 if self.transport.status() & status::DEVICE_NEEDS_RESET != 0 {
-                    return Err(Error::Protocol("DEVICE_NEEDS_RESET"));
+                    return Err(Error::NeedsReset);
                 }
             }
         }

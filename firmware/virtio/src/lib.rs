@@ -67,6 +67,9 @@ pub enum Error {
     /// There is no memory to share with the device.
     #[error("no shared memory left")]
     NoMemory,
+    /// The device has set DEVICE_NEEDS_RESET: it met what it can do nothing with, such as an address.
+    #[error("DEVICE_NEEDS_RESET")]
+    NeedsReset,
     /// The device does not answer.
     #[error("no answer within the time-out")]
     Timeout,
@@ -99,7 +102,7 @@ pub enum Error {
 impl Error {
     /// Whether the device is to be reset and not used again.
     pub(crate) fn is_fatal(self) -> bool {
-        matches!(self, Self::Timeout | Self::Protocol(_))
+        matches!(self, Self::Timeout | Self::NeedsReset | Self::Protocol(_))
     }
 }
 

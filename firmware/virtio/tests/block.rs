@@ -285,7 +285,7 @@ fn a_device_that_never_answers_is_given_up_in_time() {
 
 #[test]
 fn a_device_that_needs_a_reset_is_given_up_at_once() {
-    gives_up(Faults { needs_reset: true, ..Faults::default() }, Error::Protocol("DEVICE_NEEDS_RESET"));
+    gives_up(Faults { needs_reset: true, ..Faults::default() }, Error::NeedsReset);
 }
 
 #[test]
