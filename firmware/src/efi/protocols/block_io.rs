@@ -33,6 +33,15 @@ struct Instance {
     disk: Disk,
 }
 
+impl Instance {
+    /// Describes the medium that there is now.
+    fn look_again(&mut self) {
+        // A failure leaves no medium, which is what the description then says.
+        let _ = self.disk.refresh();
+        self.media = media(&self.disk, self.media.media_id.wrapping_add(1));
+    }
+}
+
 /// An instance as a name; its members alone follow it.
 struct Pointer(*mut Instance);
 
@@ -106,7 +115,8 @@ fn media(disk: &Disk, media_id: u32) -> block_io::Media {
         logical_partition: false,
         read_only: medium.read_only,
         write_caching: !medium.read_only,
-        block_size: medium.block_size,
+        // Clients divide by it, medium or not.
+        block_size: medium.block_size.max(512),
         io_align: 0,
         last_block: medium.blocks.saturating_sub(1),
         lowest_aligned_lba: medium.lowest_aligned,
@@ -141,7 +151,8 @@ unsafe fn with_disk(
     let instance = unsafe { &mut *this.cast::<Instance>() };
     if let Some((media_id, length, buffer)) = request {
         if !instance.media.media_present {
-            return Status::NO_MEDIA;
+            instance.look_again();
+            return if instance.media.media_present { Status::MEDIA_CHANGED } else { Status::NO_MEDIA };
         }
         if media_id != instance.media.media_id {
             return Status::MEDIA_CHANGED;
@@ -158,9 +169,7 @@ unsafe fn with_disk(
     }
     let Err(error) = transfer(&mut instance.disk) else { return Status::SUCCESS };
     if matches!(error, Error::NoMedium | Error::MediumChanged) {
-        // The next call finds out what there is now; that may be nothing.
-        let _ = instance.disk.refresh();
-        instance.media = media(&instance.disk, instance.media.media_id.wrapping_add(1));
+        instance.look_again();
     }
     status(error)
 }
