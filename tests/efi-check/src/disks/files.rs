@@ -269,6 +269,14 @@ fn information(root: File) {
     status("SetInfo: name", data.set(&file::INFO_ID, &mut info), Status::SUCCESS);
     check("SetInfo: has it", data.get(&file::INFO_ID).1.is_called("Debian+2-1.conf"));
     status("SetInfo: the old name", root.status_of_open("data.bin", READ, 0), Status::NOT_FOUND);
+    // The size stays that of the old name, as systemd-boot leaves it.
+    let size = info.size;
+    info.call("Debian+1-22222.conf");
+    info.size = size;
+    status("SetInfo: a name beyond the size", data.set(&file::INFO_ID, &mut info), Status::SUCCESS);
+    check("SetInfo: has all of it", data.get(&file::INFO_ID).1.is_called("Debian+1-22222.conf"));
+    status("Open: a whole path by a file", data.status_of_open("\\EFI\\BOOT", READ, 0), Status::SUCCESS);
+    status("Open: a path by a file", data.status_of_open("EFI\\BOOT", READ, 0), Status::NOT_FOUND);
     info.call("\\EFI\\moved.conf");
     status("SetInfo: name in another directory", data.set(&file::INFO_ID, &mut info), Status::SUCCESS);
     status("SetInfo: is there", root.status_of_open("EFI\\moved.conf", READ, 0), Status::SUCCESS);

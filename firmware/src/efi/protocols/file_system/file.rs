@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::slice;
 
+use formats::char16::read_nul_terminated;
 use r_efi::efi::{Char16, Guid, Status};
 use r_efi::protocols::file::{self, IoToken, Protocol};
 use storage::fat::{Cursor, DIRECTORY, Error, MAX_UNITS, NodeId, READ_ONLY, Volume};
@@ -358,13 +359,17 @@ unsafe extern "efiapi" fn set_info(this: *mut Protocol, kind: *mut Guid, size: u
     let (kind, bytes) = unsafe { (kind.read_unaligned(), slice::from_raw_parts(buffer.cast::<u8>(), size)) };
     let whole = match bytes.get(info::FILE_NAME..) {
         // Who renames a file to a longer name writes it over the old one and leaves the size as GetInfo() gave it, as
-        // systemd-boot does. The name ends with its NUL, wherever that is.
-        // SAFETY: the structure has a NUL-terminated string behind these bytes.
-        Some(_) if kind == file::INFO_ID => unsafe {
-            let name = Char16String::new(buffer.cast::<u8>().add(info::FILE_NAME).cast());
-            let units = name.map_or(0, |name| name.units().take(MAX_PATH).count());
-            slice::from_raw_parts(buffer.cast(), size.max(info::FILE_NAME + 2 * (units + 1)))
-        },
+        // systemd-boot does: a name that the size cuts goes on up to its NUL, as far as a name can.
+        Some(name) if kind == file::INFO_ID && read_nul_terminated(name).is_none() => {
+            // SAFETY: FileName of the structure is a string with a NUL (UEFI 2.11, 13.5.16), which is not within `size`.
+            let units = unsafe { Char16String::new(buffer.cast::<u8>().add(info::FILE_NAME).cast()) };
+            let length = units.map_or(0, |units| units.units().take(MAX_PATH + 1).count());
+            if length > MAX_PATH {
+                return Status::BAD_BUFFER_SIZE;
+            }
+            // SAFETY: the units that were just read, and their NUL.
+            unsafe { slice::from_raw_parts(buffer.cast(), info::FILE_NAME + 2 * (length + 1)) }
+        }
         _ => bytes,
     };
     result(info::set(file, &kind, whole))
