@@ -86,6 +86,8 @@ fn boot_order(fw_cfg: Option<&mut FwCfg>) -> Result<Vec<u8>, Error> {
 enum Failure {
     #[error("not found on any disk")]
     NotFound,
+    #[error("its path cannot be followed: {0}")]
+    Path(Status),
     #[error("{0}")]
     Load(LoadError),
     #[error("cannot be started: {0}")]
@@ -101,7 +103,11 @@ enum Failure {
 fn attempt(option: &BootOption) -> Result<Failure, Error> {
     services::signal_ready_to_boot();
     let mut failure = Failure::NotFound;
-    for path in option.whole_paths().map_err(Error::Manager)? {
+    let paths = match option.whole_paths() {
+        Ok(paths) => paths,
+        Err(status) => return Ok(Failure::Path(status)),
+    };
+    for path in paths {
         match image::load_from_path(image::firmware(), &path) {
             Ok(handle) => return start(option, handle),
             // What is not there says less than what is there and wrong.

@@ -10,8 +10,6 @@ use crate::efi::{services, variables};
 use crate::realm::World;
 use crate::{arch, log, measurement};
 
-/// OsIndications: EFI_OS_INDICATIONS_BOOT_TO_FW_UI (UEFI 2.11, 8.5.4).
-const BOOT_TO_FW_UI: u64 = 1;
 /// Timeout: no time limit (UEFI 2.11, table 3-1).
 const FOR_EVER: u16 = 0xffff;
 
@@ -23,19 +21,11 @@ pub enum Choice {
     Continue,
 }
 
-/// Whether somebody asks for the menu: by a key, within the seconds that Timeout gives, or by OsIndications.
+/// Whether somebody asks for the menu: by a key, within the seconds that Timeout gives.
 ///
 /// # Errors
-/// A variable that cannot be read or changed.
+/// A variable that cannot be read.
 pub fn is_wanted() -> Result<bool, Error> {
-    let name = "OsIndications";
-    let indications = variables::global(name).map_err(Error::Manager)?.unwrap_or_default();
-    let indications = indications.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    if indications & BOOT_TO_FW_UI != 0 {
-        let rest = indications & !BOOT_TO_FW_UI;
-        variables::set_global(name, variables::PERSISTENT, &rest.to_le_bytes()).map_err(Error::Manager)?;
-        return Ok(true);
-    }
     if console::read_byte().is_some() {
         return Ok(true);
     }

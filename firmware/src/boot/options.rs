@@ -114,7 +114,9 @@ pub fn from_variables() -> Result<Vec<BootOption>, super::Error> {
     if let Some(number) = read("BootNext")? {
         // It counts once, whatever comes of it (UEFI 2.11, 3.1.1).
         variables::set_global("BootNext", 0, &[]).map_err(super::Error::Manager)?;
-        options.extend(load_option::boot_order(&number).next().map(option).transpose()?.flatten());
+        let next = load_option::boot_order(&number).next().map(option).transpose()?.flatten();
+        // Who names it has chosen it, active or not.
+        options.extend(next.map(|next| BootOption { automatic: true, ..next }));
     }
     let order = read("BootOrder")?.unwrap_or_default();
     for number in load_option::boot_order(&order).take(MAX_OPTIONS) {
