@@ -54,5 +54,9 @@ fn shim_and_grub() -> Result<()> {
 #[test]
 fn unified_kernel_image_on_virtio_mmio() -> Result<()> {
     let disk: &Path = &workspace::disk("uki");
-    boots(&realm().mmio_disk(disk).option("hash=sha-512")).map(drop)
+    let measured = boots(&realm().mmio_disk(disk).option("hash=sha-512"))?;
+    has(&measured, "REM[1] EFI PART")?;
+    has(&measured, "REM[1] EFI image")?;
+    // The stub's measurement of a section, by its name in UCS-2.
+    has(&measured, "REM[2] ..l.i.n.u.x")
 }
