@@ -2,8 +2,9 @@
 //! `-append` give them (QEMU, docs/specs/fw_cfg.rst).
 //!
 //! The kernel is read to where it runs. The initrd is read when the kernel asks for it, to where
-//! the kernel wants it; in a realm it is read before, so that it is measured before anything runs. Each is the host's word: what is used has been copied to private memory
-//! first and is not read again.
+//! the kernel wants it; in a realm it is read before, so that it is measured before anything runs.
+//! Each is the host's word: what is used has been copied to private memory first and is not read
+//! again.
 #![expect(unsafe_code, reason = "hands memory over to the kernel's image")]
 
 use alloc::string::String;

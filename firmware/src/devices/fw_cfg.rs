@@ -13,13 +13,11 @@ use zerocopy::IntoBytes;
 use crate::arch::mmio::Mmio;
 use crate::arch::psci;
 use crate::log;
-use crate::memory::dma::{self, AddressForm, Window};
+use crate::memory::dma::{self, Window};
 use crate::memory::{self, shared::SharedBuffer};
 
 /// The largest single DMA transfer: the length has 32 bits.
 const MAX_TRANSFER: usize = 1 << 30;
-/// The one form that the device takes (`dma::address_forms`).
-const FORM: AddressForm = AddressForm::Canonical;
 /// How often the device is asked whether a transfer is done. QEMU is done before the write returns.
 const MAX_POLLS: u32 = 1 << 24;
 
@@ -138,9 +136,9 @@ impl FwCfg {
     fn transfer(&mut self, transfer: &mut Transfer, select: Option<u16>, buffer: &mut [u8]) -> Result<(), Error> {
         let length = u32::try_from(buffer.len()).map_err(|_| Error::Dma)?;
         let mut data = transfer.window.receive(buffer);
-        let access = DmaAccess::read(select, length, data.device_address(FORM));
+        let access = DmaAccess::read(select, length, data.device_address(dma::PLATFORM));
         transfer.descriptor.write(0, access.as_bytes());
-        self.start(transfer.descriptor.device_address(FORM));
+        self.start(transfer.descriptor.device_address(dma::PLATFORM));
         match wait(&transfer.descriptor) {
             Ok(()) => data.complete(),
             Err(Error::Timeout) => {

@@ -6,7 +6,6 @@
 //!
 //! A device keeps the address of a transfer until it is done. A driver that gives up waiting resets the device before
 //! it ends the transfer.
-#![allow(dead_code, reason = "fw_cfg needs the half of what drivers of other devices need")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,8 +27,6 @@ pub enum AddressForm {
 /// What a device is attached to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Bus {
-    /// A device of the VMM's own on the system bus: fw_cfg.
-    Platform,
     /// virtio-mmio.
     VirtioMmio,
     /// PCI Express.
@@ -44,6 +41,9 @@ pub fn set_has_fw_cfg(has_fw_cfg: bool) {
     HAS_FW_CFG.store(has_fw_cfg, Ordering::Relaxed);
 }
 
+/// The form that a device of the VMM's own on the system bus takes, which is fw_cfg: the only one that any VMM has there.
+pub const PLATFORM: AddressForm = AddressForm::Canonical;
+
 /// The policy: the forms that a device on `bus` may take, the likeliest first. A driver whose device makes nothing of
 /// the first resets it and tries the next.
 ///
@@ -55,7 +55,6 @@ pub fn address_forms(bus: Bus) -> &'static [AddressForm] {
         return &[AddressForm::Canonical];
     }
     match bus {
-        Bus::Platform => &[AddressForm::Canonical],
         Bus::Pci if HAS_FW_CFG.load(Ordering::Relaxed) => &[AddressForm::Alias, AddressForm::Canonical],
         Bus::VirtioMmio | Bus::Pci => &[AddressForm::Canonical, AddressForm::Alias],
     }

@@ -7,7 +7,6 @@
 //! which [`SharedBuffer`] alone turns into pointers; the alias itself, which no pointer holds; and the device's, which
 //! [`dma::device_address`] alone makes.
 #![expect(unsafe_code, reason = "copies to and from memory that the host changes at will")]
-#![allow(dead_code, reason = "fw_cfg needs the half of what drivers of other devices need")]
 
 use core::ops::Range;
 use core::ptr;
