@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={script}");
     println!("cargo::rustc-link-arg-bins=-T{script}");
     // A position-independent image without a loader: boot-asm applies the relocations.
-    for argument in ["-pie", "--no-dynamic-linker", "-Bsymbolic", "-zmax-page-size=4096"] {
+    for argument in ["-pie", "--no-dynamic-linker", "-Bsymbolic", "-zmax-page-size=4096", "--pack-dyn-relocs=relr"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     runtime::build()

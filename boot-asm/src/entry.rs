@@ -10,8 +10,6 @@ const FDT_MAGIC_LE: u64 = 0xedfe_0dd0;
 const FDT_MAX: u64 = 0x20_0000;
 /// The alignment of an arm64 Image.
 const IMAGE_ALIGN: u64 = 0x20_0000;
-/// The only relocation a position-independent static image has (AAELF64).
-const R_AARCH64_RELATIVE: u64 = 1027;
 
 /// A leaf or table descriptor's low bits: valid page, or valid table.
 const DESC_TABLE: u64 = 0b11;
@@ -209,20 +207,33 @@ global_asm!(
     // Relocate, wherever the image now is. x3 = its distance from where this code runs.
     "relocate:",
     "    sub     x3, x20, x21",
-    "    adrp    x1, __rela_start",
-    "    add     x1, x1, :lo12:__rela_start",
-    "    adrp    x2, __rela_end",
-    "    add     x2, x2, :lo12:__rela_end",
+    // RELR (System V ABI, "Relative Relocation Table"): an even entry is the offset of a word, an odd one has a bit
+    // for each of the 63 words that follow. Every word named is linked at 0, so that the base is added to it.
+    "    adrp    x1, __relr_start",
+    "    add     x1, x1, :lo12:__relr_start",
+    "    adrp    x2, __relr_end",
+    "    add     x2, x2, :lo12:__relr_end",
+    "    mov     x5, x20",
     "9:  cmp     x1, x2",
-    "    b.hs    10f",
-    "    ldp     x4, x5, [x1], #16",
-    "    ldr     x6, [x1], #8",
-    "    cmp     w5, #{R_AARCH64_RELATIVE}",
-    "    b.ne    early_stop",
+    "    b.hs    15f",
+    "    ldr     x4, [x1], #8",
+    "    tbnz    x4, #0, 10f",
+    "    add     x5, x20, x4",
+    "    ldr     x6, [x5]",
     "    add     x6, x6, x20",
-    "    str     x6, [x20, x4]",
+    "    str     x6, [x5], #8",
     "    b       9b",
-    "10: adr     x1, at_home",
+    "10: mov     x7, x5",
+    "    add     x5, x5, #(63 * 8)",
+    "13: lsr     x4, x4, #1",
+    "    cbz     x4, 9b",
+    "    tbz     x4, #0, 14f",
+    "    ldr     x6, [x7]",
+    "    add     x6, x6, x20",
+    "    str     x6, [x7]",
+    "14: add     x7, x7, #8",
+    "    b       13b",
+    "15: adr     x1, at_home",
     "    add     x1, x1, x3",
     // What was written with the caches off must not be hidden by stale lines.
     "    mov     x4, x20",
@@ -429,7 +440,6 @@ global_asm!(
     DEFAULT_DTB = const DEFAULT_DTB,
     FDT_MAGIC_LE = const FDT_MAGIC_LE,
     FDT_MAX = const FDT_MAX,
-    R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
     DESC_TABLE = const DESC_TABLE,
     PAGE_WB = const PAGE_WB,
     PAGE_READ_ONLY = const PAGE_READ_ONLY,
