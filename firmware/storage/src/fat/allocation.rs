@@ -1,13 +1,15 @@
 //! Clusters: which are free, taking them and giving them back.
 
+use alloc::vec;
+
 use super::Error;
 use super::geometry::FIRST_CLUSTER;
 use super::table::{ClusterSet, Link};
 use super::volume::{Health, Volume};
 use crate::block::BlockDevice;
 
-/// What new clusters of directories, and gaps in files, are filled with.
-static ZEROES: [u8; 4096] = [0; 4096];
+/// How many zeroes are written at a time, in bytes.
+const ZERO_CHUNK: u64 = 4096;
 
 impl<D: BlockDevice> Volume<D> {
     /// What the table says of a cluster.
@@ -122,8 +124,9 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Fills a part of the volume with zeroes.
     pub(super) fn zero(&mut self, mut offset: u64, mut length: u64) -> Result<(), Error> {
+        let zeroes = vec![0; length.min(ZERO_CHUNK) as usize];
         while length > 0 {
-            let piece = ZEROES.get(..length.min(ZEROES.len() as u64) as usize).unwrap_or_default();
+            let piece = zeroes.get(..length.min(zeroes.len() as u64) as usize).unwrap_or_default();
             self.disk.write_at(offset, piece)?;
             offset += piece.len() as u64;
             length -= piece.len() as u64;
