@@ -48,7 +48,7 @@ pub struct ImageHeader {
     /// Length of the first part, a multiple of [`ALIGNMENT`]. The flat file may end earlier: the
     /// rest is zero.
     pub code_size: u32,
-    /// Length of the second part, a multiple of [`ALIGNMENT`]; all of it is zero at the start.
+    /// Length of the second part, a multiple of [`ALIGNMENT`]; its [`Tables`] are zero at the start.
     pub data_size: u32,
     /// Offset of the entry point of type [`Initialize`].
     pub initialize: u32,
@@ -62,7 +62,7 @@ impl ImageHeader {
     /// The bytes `realm-rt`, read as a little-endian number.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"realm-rt");
     /// Version of everything in this crate: the image and the firmware must agree.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// Reads the header of the flat image `file` and checks all that the loader relies on; `None` if
     /// `file` is no image of this version, or names a place outside itself.
@@ -123,10 +123,13 @@ pub struct Parameters {
     pub conduit: Conduit,
     /// `FirmwareRevision` of the system table.
     pub firmware_revision: u32,
+    /// Whether the memory behind [`Tables`] may be what the image had there before the machine was reset. Non-volatile
+    /// variables are then taken over from it, if they are found whole.
+    pub memory_outlives_reset: bool,
 }
 
 /// Entry point: makes the tables (with their CRCs) and the variables that the specification wants
-/// to exist. Called once, after the image has been placed and its data part zeroed; the pointer is
+/// to exist. Called once, after the image has been placed and its tables zeroed; the pointer is
 /// needed only during the call. The result is the data part's address.
 pub type Initialize = extern "C" fn(*const Parameters) -> *mut Tables;
 
@@ -217,9 +220,27 @@ pub const fn supported_at_runtime(clock: bool) -> u32 {
 /// `CalculateCrc32()` gives it; to be computed with the table's CRC field zero.
 #[must_use]
 pub fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    let step = |crc: u32, _| (crc >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(crc & 1));
-    !bytes.into_iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(byte), step))
+    // Half a byte at a time.
+    let step = |crc: u32, _| (crc >> 4) ^ REMAINDERS.get((crc & 0xf) as usize).copied().unwrap_or_default();
+    !bytes.into_iter().fold(!0, |crc, byte| (0..2).fold(crc ^ u32::from(byte), step))
 }
+
+/// What is left of each half byte.
+const REMAINDERS: [u32; 16] = {
+    let mut remainders = [0; 16];
+    let mut at = 0;
+    while at < remainders.len() {
+        let mut remainder = at as u32;
+        let mut bit = 0;
+        while bit < 4 {
+            remainder = (remainder >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(remainder & 1));
+            bit += 1;
+        }
+        remainders[at] = remainder;
+        at += 1;
+    }
+    remainders
+};
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use core::mem::{MaybeUninit, size_of};
 use core::slice;
 
 use realmfw_runtime::time::Zone;
-use realmfw_runtime::variables::{Phase, Store, Variables};
+use realmfw_runtime::variables::{Phase, Seal, Store, Variables};
 use runtime_abi::{ALIGNMENT, Conduit, Tables};
 
 /// Length of the part with code and read-only data, in bytes.
@@ -15,7 +15,7 @@ pub const CODE_SIZE: usize = ALIGNMENT;
 /// Length of the data part, in bytes: room for about 120 KiB of variables.
 pub const DATA_SIZE: usize = 2 * ALIGNMENT;
 
-const STORE_SIZE: usize = DATA_SIZE - size_of::<Tables>() - size_of::<State>();
+const STORE_SIZE: usize = DATA_SIZE - size_of::<Tables>() - size_of::<State>() - size_of::<Seal>();
 
 /// What the services remember.
 #[repr(C)]
@@ -53,6 +53,7 @@ pub struct Conversion {
 struct Data {
     tables: Tables,
     state: State,
+    seal: Seal,
     store: [u8; STORE_SIZE],
 }
 
@@ -100,11 +101,34 @@ pub fn with_state<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
 /// Lends the variables of the current phase to `use_them`, which calls nothing outside the image
 /// and neither this function nor [`with_state`].
 pub fn with_variables<R>(use_them: impl FnOnce(&mut Variables<'_>) -> R) -> R {
-    with_state(|state| {
-        // SAFETY: inside the static and apart from the state; always initialised, zero at first. No
-        // other reference exists, as above.
-        let bytes = unsafe { slice::from_raw_parts_mut((&raw mut (*data()).store).cast::<u8>(), STORE_SIZE) };
+    with_store(|state, _, bytes| {
         let phase = state.phase;
         use_them(&mut Variables::new(Store::new(bytes, &mut state.used), phase))
+    })
+}
+
+/// As [`with_variables`], and seals what is left: a reset may come at any time.
+pub fn change_variables<R>(change: impl FnOnce(&mut Variables<'_>) -> R) -> R {
+    let result = with_variables(change);
+    with_store(|state, seal, bytes| *seal = Seal::over(bytes.get(..state.used).unwrap_or_default()));
+    result
+}
+
+/// Takes the variables over that the memory still holds from before a reset, if it does.
+pub fn recover_variables() {
+    with_store(|state, seal, bytes| state.used = seal.opens(bytes).unwrap_or(0));
+    with_variables(|variables| variables.outlive_reset());
+}
+
+/// Lends the state, the seal and the store to `use_them`, under the conditions of [`with_state`].
+fn with_store<R>(use_them: impl FnOnce(&mut State, &mut Seal, &mut [u8]) -> R) -> R {
+    with_state(|state| {
+        // SAFETY: inside the static and apart from the state; memory of the region, which always has a value, and any
+        // is one of these types. No other reference exists, as above.
+        let (seal, bytes) = unsafe {
+            let bytes = slice::from_raw_parts_mut((&raw mut (*data()).store).cast::<u8>(), STORE_SIZE);
+            (&mut (*data()).seal, bytes)
+        };
+        use_them(state, seal, bytes)
     })
 }

@@ -25,7 +25,10 @@ pub extern "C" fn initialize(parameters: *const Parameters) -> *mut Tables {
         conversion: None,
         used: 0,
     });
-    region::with_variables(|variables| variables.create_defaults());
+    if parameters.memory_outlives_reset {
+        region::recover_variables();
+    }
+    region::change_variables(|variables| variables.create_defaults());
 
     let tables = region::tables();
     // SAFETY: the tables are zeroed memory of this image, which nobody else has yet. Only fields are

@@ -25,6 +25,13 @@ const VIRTUAL: usize = 0x7_1234_5000;
 const CLOCK: usize = 0x3000_0000;
 const VIRTUAL_CLOCK: usize = 0x8_0000_1000;
 
+const PARAMETERS: Parameters = Parameters {
+    rtc_base: CLOCK as u64,
+    conduit: Conduit::None,
+    firmware_revision: 0x1234,
+    memory_outlives_reset: false,
+};
+
 /// Memory that can be mapped more than once.
 struct Memory {
     file: i32,
@@ -190,8 +197,7 @@ fn from_boot_to_virtual_addresses() {
             transmute::<*mut u8, ExitBootServices>(start.add(header.exit_boot_services as usize)),
         )
     };
-    let tables: *mut Tables =
-        initialize(&Parameters { rtc_base: CLOCK as u64, conduit: Conduit::None, firmware_revision: 0x1234 });
+    let tables: *mut Tables = initialize(&Parameters { memory_outlives_reset: true, ..PARAMETERS });
     assert_eq!(tables as usize, PHYSICAL + header.code_size as usize);
     // SAFETY: initialised by the image.
     let system: &mut SystemTable = unsafe { &mut (*tables).system_table };
@@ -338,4 +344,36 @@ fn from_boot_to_virtual_addresses() {
         assert_eq!((table.update_capsule)(list.as_mut_ptr(), 1, 0), invalid);
         assert_eq!((table.update_capsule)(list.as_mut_ptr(), 1, 0x1000), Status::UNSUPPORTED);
     }
+
+    // Reset, with memory as it is.
+    region.unmap(VIRTUAL);
+    let start = region.map(PHYSICAL);
+    let tables = start.wrapping_add(header.code_size as usize);
+    let data = tables.wrapping_add(size_of::<Tables>());
+    let rest = header.data_size as usize - size_of::<Tables>();
+    // SAFETY: the region, just mapped.
+    let left = unsafe { std::slice::from_raw_parts(data, rest) }.to_vec();
+    let boot = |parameters: Parameters, damage: Option<usize>| {
+        // SAFETY: as above; nobody has a reference to anything in the region.
+        unsafe {
+            tables.write_bytes(0, size_of::<Tables>());
+            data.copy_from_nonoverlapping(left.as_ptr(), rest);
+            if let Some(at) = damage {
+                *data.add(at) ^= 0x10;
+            }
+        }
+        let tables = initialize(&parameters);
+        // SAFETY: initialised by the image.
+        Services(unsafe { (*tables).system_table.runtime_services })
+    };
+    let recovers = Parameters { memory_outlives_reset: true, ..PARAMETERS };
+    let services = boot(recovers, None);
+    assert_eq!(services.get("New"), Ok((NV | BS | RT, b"new".to_vec())));
+    assert_eq!(services.get("Boot"), Ok((NV | BS, b"boot".to_vec())));
+    assert_eq!(services.get("Volatile"), Err(Status::NOT_FOUND));
+    assert_eq!(services.names().len(), 11);
+    let boot_name: Vec<_> = name("Boot").into_iter().flat_map(u16::to_le_bytes).take(8).collect();
+    let at = left.windows(8).position(|bytes| bytes == boot_name).unwrap();
+    assert_eq!(boot(recovers, Some(at)).names().len(), 9);
+    assert_eq!(boot(PARAMETERS, None).names().len(), 9);
 }

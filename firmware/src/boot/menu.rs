@@ -2,6 +2,7 @@
 
 use formats::load_option;
 use measured::event_log::Log;
+use r_efi::efi::Status;
 
 use super::options::BootOption;
 use super::{Error, Platform};
@@ -12,6 +13,8 @@ use crate::{arch, log, measurement};
 
 /// Timeout: no time limit (UEFI 2.11, table 3-1).
 const FOR_EVER: u16 = 0xffff;
+/// EFI_OS_INDICATIONS_BOOT_TO_FW_UI, in the first byte of OsIndications (UEFI 2.11, 8.5.4).
+const BOOT_TO_FW_UI: u8 = 1;
 
 /// What was chosen.
 pub enum Choice {
@@ -21,12 +24,13 @@ pub enum Choice {
     Continue,
 }
 
-/// Whether somebody asks for the menu: by a key, within the seconds that Timeout gives.
+/// Whether somebody asks for the menu: the operating system before, or who presses a key within the seconds that Timeout
+/// gives.
 ///
 /// # Errors
-/// A variable that cannot be read.
+/// A variable that cannot be read or set.
 pub fn is_wanted() -> Result<bool, Error> {
-    if console::read_byte().is_some() {
+    if is_indicated().map_err(Error::Manager)? || console::read_byte().is_some() {
         return Ok(true);
     }
     let timeout = variables::global("Timeout").map_err(Error::Manager)?.unwrap_or_default();
@@ -43,6 +47,17 @@ pub fn is_wanted() -> Result<bool, Error> {
         services::poll();
     }
     Ok(false)
+}
+
+/// Whether OsIndications asks for it, once (UEFI 2.11, 8.5.4).
+fn is_indicated() -> Result<bool, Status> {
+    let mut indications = variables::global("OsIndications")?.unwrap_or_default();
+    match indications.first_mut() {
+        Some(first) if *first & BOOT_TO_FW_UI != 0 => *first &= !BOOT_TO_FW_UI,
+        _ => return Ok(false),
+    }
+    variables::set_global("OsIndications", variables::PERSISTENT, &indications)?;
+    Ok(true)
 }
 
 /// Shows the menu until something is chosen.

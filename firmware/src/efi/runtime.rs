@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::services;
 use crate::arch::cache;
 use crate::memory::{self, Access};
+use crate::realm;
 
 static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.bin"));
 
@@ -75,13 +76,19 @@ pub unsafe fn install(start: u64, rtc_base: Option<u64>, conduit: Option<machine
     }
     let data = start.checked_add(header.code_size.into()).ok_or(Error::Image)?;
     let end = data.checked_add(header.data_size.into()).ok_or(Error::Image)?;
-    let length = usize::try_from(end - start).map_err(|_| Error::Image)?;
+    // In a plain VM RAM keeps its content over a reset, and the variables with it. A realm has no before: after a reset
+    // it is another realm.
+    let memory_outlives_reset = !realm::is_realm();
+    let zeroed = match memory_outlives_reset {
+        true => header.code_size as usize + size_of::<Tables>(),
+        false => usize::try_from(end - start).map_err(|_| Error::Image)?,
+    };
 
     let region = ptr::with_exposed_provenance_mut::<u8>(base);
     // SAFETY: the caller gives the whole region, and the image is no longer than its code part.
     unsafe {
         ptr::copy_nonoverlapping(IMAGE.as_ptr(), region, IMAGE.len());
-        region.add(IMAGE.len()).write_bytes(0, length - IMAGE.len());
+        region.add(IMAGE.len()).write_bytes(0, zeroed - IMAGE.len());
     }
     cache::sync_instructions(start..data);
     memory::set_attributes(start..data, Access::ReadExecute)?;
@@ -104,6 +111,7 @@ pub unsafe fn install(start: u64, rtc_base: Option<u64>, conduit: Option<machine
             Some(machine::Conduit::Hvc) => Conduit::Hvc,
         },
         firmware_revision: FIRMWARE_REVISION,
+        memory_outlives_reset,
     };
     let tables = NonNull::new(initialize(&raw const parameters)).ok_or(Error::Image)?;
     Ok(Runtime { tables, exit_boot_services, start, header, has_clock: rtc_base.is_some() })

@@ -2,6 +2,7 @@
 //!
 //! Names are UCS-2, little-endian, without their NUL.
 
+mod seal;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ mod well_known;
 
 use r_efi::efi::{self, Guid};
 
+pub use seal::Seal;
 pub use store::{Full, RECORD_OVERHEAD, Record, Store};
 
 /// The most that a variable's name (without its NUL) and data can have together, in bytes.
@@ -108,28 +110,12 @@ impl<'a> Variables<'a> {
     /// # Errors
     /// Any [`Error`].
     pub fn set(&mut self, name: &[u8], guid: &Guid, attributes: u32, data: &[u8]) -> Result<(), Error> {
-        if name.is_empty() {
-            return Err(Error::InvalidParameter);
-        }
-        check_kind(attributes)?;
-        let append = attributes & efi::VARIABLE_APPEND_WRITE != 0;
-        let attributes = attributes & !efi::VARIABLE_APPEND_WRITE;
-        if attributes & efi::VARIABLE_HARDWARE_ERROR_RECORD != 0 && !well_known::is_hardware_error_record(name, guid) {
-            return Err(Error::InvalidParameter);
-        }
-        if well_known::is_read_only(name, guid) {
-            return Err(Error::WriteProtected);
-        }
-        if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0
-            || well_known::is_authenticated(name, guid)
-        {
-            // There is nothing here to verify a signature with, so none passes: a descriptor that is malformed and one
-            // that fails to verify have the same status (section 8.2.2).
-            return Err(Error::SecurityViolation);
-        }
+        check_write(name, guid, attributes)?;
         if !fits_one_variable(name.len(), data.len()) {
             return Err(Error::InvalidParameter);
         }
+        let append = attributes & efi::VARIABLE_APPEND_WRITE != 0;
+        let attributes = attributes & !efi::VARIABLE_APPEND_WRITE;
 
         let delete = attributes & BOOT_AND_RUNTIME == 0 || (data.is_empty() && !append);
         match self.store.find(name, guid) {
@@ -169,12 +155,48 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// Creates the variables by which the firmware tells what it is (UEFI 2.10, section 3.3).
+    /// Drops what a reset ends: the volatile variables. When anything in the store is not as [`set`](Self::set) makes
+    /// it, then all of it, for whoever had the memory meanwhile may have written there.
+    pub fn outlive_reset(&mut self) {
+        let mut kept: Option<Record> = None;
+        while let Some(record) = self.store.after(kept.as_ref()) {
+            if record.attributes & efi::VARIABLE_NON_VOLATILE == 0 {
+                self.store.remove(&record);
+            } else if self.could_be_set(&record) {
+                kept = Some(record);
+            } else {
+                break;
+            }
+        }
+        if !self.store.is_last(kept.as_ref()) {
+            self.store.clear();
+        }
+    }
+
+    /// Creates the variables by which the firmware tells what it is (UEFI 2.10, section 3.3), as far as there are none.
     pub fn create_defaults(&mut self) {
         well_known::defaults(|name, attributes, data| {
-            // The store is empty and far larger than these.
-            let _ = self.store.insert(name, &efi::GLOBAL_VARIABLE, attributes, data);
+            if self.store.find(name, &efi::GLOBAL_VARIABLE).is_none() {
+                // Without room for it, whoever looks for it finds none.
+                let _ = self.store.insert(name, &efi::GLOBAL_VARIABLE, attributes, data);
+            }
         });
+    }
+
+    /// Whether `set` could have made this variable beside those before it.
+    fn could_be_set(&self, record: &Record) -> bool {
+        let Record { guid, attributes, .. } = record;
+        let name = self.store.name(record);
+        let (units, odd) = name.as_chunks();
+        odd.is_empty()
+            && !units.contains(&[0, 0])
+            && attributes & efi::VARIABLE_APPEND_WRITE == 0
+            && attributes & efi::VARIABLE_BOOTSERVICE_ACCESS != 0
+            && check_write(name, guid, *attributes).is_ok()
+            && well_known::may_create(name, guid, *attributes)
+            && record.data_len() != 0
+            && fits_one_variable(name.len(), record.data_len())
+            && self.store.find(name, guid).is_some_and(|first| first.is(record))
     }
 
     fn change(
@@ -213,6 +235,27 @@ impl<'a> Variables<'a> {
     fn visible(&self, name: &[u8], guid: &Guid) -> Option<Record> {
         self.store.find(name, guid).filter(|record| self.shows(record))
     }
+}
+
+/// Checks what decides about a write whatever there is already.
+fn check_write(name: &[u8], guid: &Guid, attributes: u32) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::InvalidParameter);
+    }
+    check_kind(attributes)?;
+    if attributes & efi::VARIABLE_HARDWARE_ERROR_RECORD != 0 && !well_known::is_hardware_error_record(name, guid) {
+        return Err(Error::InvalidParameter);
+    }
+    if well_known::is_read_only(name, guid) {
+        return Err(Error::WriteProtected);
+    }
+    if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0 || well_known::is_authenticated(name, guid)
+    {
+        // There is nothing here to verify a signature with, so none passes: a descriptor that is malformed and one
+        // that fails to verify have the same status (section 8.2.2).
+        return Err(Error::SecurityViolation);
+    }
+    Ok(())
 }
 
 /// Checks the attributes as far as they alone decide.

@@ -42,6 +42,12 @@ impl Record {
     pub fn name_len(&self) -> usize {
         self.data.saturating_sub(self.start).saturating_sub(RECORD_OVERHEAD)
     }
+
+    /// Whether both are the same variable.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.start == other.start
+    }
 }
 
 /// Variables in `bytes`, of which the first `used` are taken.
@@ -73,6 +79,17 @@ impl<'a> Store<'a> {
     #[must_use]
     pub fn after(&self, record: Option<&Record>) -> Option<Record> {
         self.record_at(record.map_or(0, |record| record.end))
+    }
+
+    /// Whether nothing, not even something malformed, comes after `record`, or no record is there at all.
+    #[must_use]
+    pub fn is_last(&self, record: Option<&Record>) -> bool {
+        record.map_or(0, |record| record.end) == *self.used
+    }
+
+    /// Removes all variables.
+    pub fn clear(&mut self) {
+        *self.used = 0;
     }
 
     /// The variable `name` of vendor `guid`. Names differ by any byte, so in case too.

@@ -480,3 +480,132 @@ fn random_streams_agree_with_the_model() {
     }
     assert!(cfg!(miri) || seen.len() == 7, "not every outcome was reached: {seen:?}");
 }
+
+/// A store with these records, taken as they are.
+fn store_of(records: &[(&[u8], Guid, u32, &[u8])]) -> Machine {
+    let mut machine = Machine::new(4096);
+    let mut store = Store::new(&mut machine.bytes, &mut machine.used);
+    for (name, guid, attributes, data) in records {
+        store.insert(name, guid, *attributes, data).unwrap();
+    }
+    machine
+}
+
+fn after_reset(mut machine: Machine) -> Machine {
+    machine.phase = Phase::Boot;
+    machine.variables().outlive_reset();
+    machine
+}
+
+#[test]
+fn only_what_is_non_volatile_outlives_a_reset() {
+    let mut machine = Machine::new(4096);
+    machine.variables().create_defaults();
+    machine.set("Gone", BS | RT, b"1").unwrap();
+    machine.set("Kept", NV | BS | RT, b"23").unwrap();
+    machine.set("Private", NV | BS, b"4").unwrap();
+    machine.set("Gone too", BS, b"5").unwrap();
+    let order = (name("BootOrder"), efi::GLOBAL_VARIABLE);
+    machine.variables().set(&order.0, &order.1, NV | BS | RT, &[1, 0]).unwrap();
+    machine.variables().set(&name("Timeout"), &efi::GLOBAL_VARIABLE, NV | BS | RT, &[7, 0]).unwrap();
+    let mut machine = after_reset(machine);
+    let names: Vec<_> = ["Timeout", "PlatformLang", "Kept", "Private", "BootOrder"].map(name).into();
+    assert_eq!(machine.names().into_iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
+    assert_eq!(machine.get("Kept"), Ok((NV | BS | RT, b"23".to_vec())));
+    machine.variables().create_defaults();
+    assert_eq!(machine.variables().get(&name("Timeout"), &efi::GLOBAL_VARIABLE), Ok((NV | BS | RT, &[7, 0][..])));
+    assert!(machine.variables().get(&name("SecureBoot"), &efi::GLOBAL_VARIABLE).is_ok());
+}
+
+#[test]
+fn a_store_with_what_nobody_can_set_is_dropped() {
+    let (kept, nv) = (name("Kept"), NV | BS | RT);
+    let good = (kept.as_slice(), VENDOR, nv, b"1".as_slice());
+    let (odd, nul) = ([b'A', 0, b'B'], [b'A', 0, 0, 0]);
+    let [secure_boot, pk, order, new, error] = ["SecureBoot", "PK", "BootOrder", "NewGlobal", "HwErrRec000G"].map(name);
+    let long = vec![0; MAX_VARIABLE_SIZE];
+    let bad: [(&[u8], Guid, u32, &[u8]); 14] = [
+        (&[], VENDOR, nv, b"1"),
+        (&odd, VENDOR, nv, b"1"),
+        (&nul, VENDOR, nv, b"1"),
+        (&kept, VENDOR, nv, b"2"),
+        (&kept, OTHER, nv, b""),
+        (&kept, OTHER, NV, b"1"),
+        (&kept, OTHER, NV | RT, b"1"),
+        (&kept, OTHER, nv | APPEND, b"1"),
+        (&kept, OTHER, nv | TIME_BASED, b"1"),
+        (&kept, OTHER, nv | 0x8000_0000, b"1"),
+        (&secure_boot, efi::GLOBAL_VARIABLE, nv, b"\x01"),
+        (&pk, efi::GLOBAL_VARIABLE, nv, b"1"),
+        (&new, efi::GLOBAL_VARIABLE, nv, b"1"),
+        (&order, efi::GLOBAL_VARIABLE, NV | BS, b"1"),
+    ];
+    assert_eq!(after_reset(store_of(&[good])).names(), [(kept.clone(), VENDOR)]);
+    for record in bad {
+        assert_eq!(after_reset(store_of(&[good, record])).names(), [], "{record:?}");
+        assert_eq!(after_reset(store_of(&[record])).names().len(), usize::from(record.1 == VENDOR && record.3 == b"2"));
+    }
+    let hardware = (error.as_slice(), efi::HARDWARE_ERROR_VARIABLE_GUID, nv | HR, b"1".as_slice());
+    assert_eq!(after_reset(store_of(&[good, hardware])).names(), []);
+    let mut large = Machine::new(3 * MAX_VARIABLE_SIZE);
+    Store::new(&mut large.bytes, &mut large.used).insert(&kept, &VENDOR, nv, &long).unwrap();
+    assert_eq!(after_reset(large).names(), []);
+    // What lies behind the last variable is none.
+    for extra in [1, RECORD_OVERHEAD, 64] {
+        let mut machine = store_of(&[good]);
+        machine.used += extra;
+        assert_eq!(after_reset(machine).names(), [], "{extra}");
+    }
+}
+
+#[test]
+fn a_seal_opens_only_over_what_it_was_put_on() {
+    let mut machine = Machine::new(256);
+    assert_eq!(Seal::over(&[]).opens(&machine.bytes), Some(0));
+    machine.set("Kept", NV | BS, b"12345678").unwrap();
+    let seal = Seal::over(&machine.bytes[..machine.used]);
+    assert_eq!(seal.opens(&machine.bytes), Some(machine.used));
+    assert_eq!(seal.opens(&machine.bytes[..machine.used]), Some(machine.used));
+    assert_eq!(seal.opens(&machine.bytes[..machine.used - 1]), None);
+    for at in 0..machine.used * 8 {
+        machine.bytes[at / 8] ^= 1 << (at % 8);
+        assert_eq!(seal.opens(&machine.bytes), None, "bit {at}");
+        machine.bytes[at / 8] ^= 1 << (at % 8);
+    }
+    // What is free may change.
+    let used = machine.used;
+    machine.bytes[used] ^= 1;
+    assert_eq!(seal.opens(&machine.bytes), Some(used));
+}
+
+/// Whatever a store becomes in between, what outlives a reset is a store that could have been made.
+#[test]
+fn damage_between_two_boots_leaves_a_whole_store() {
+    let mut random = 0x5eed_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize
+    };
+    let rounds = if cfg!(miri) { 30 } else { 20_000 };
+    for _ in 0..rounds {
+        let mut machine = Machine::new(512);
+        machine.set("A", NV | BS | RT, b"1").unwrap();
+        machine.set("B", BS, b"22").unwrap();
+        machine.set("Long name", NV | BS, b"333").unwrap();
+        for _ in 0..1 + next() % 4 {
+            let at = next() % machine.used;
+            machine.bytes[at] = next() as u8;
+        }
+        let mut machine = after_reset(machine);
+        let names = machine.names();
+        let mut again = Machine::new(512);
+        for (name, guid) in &names {
+            let (attributes, data) = machine.variables().get(name, guid).map(|(a, d)| (a, d.to_vec())).unwrap();
+            assert_ne!(attributes & NV, 0);
+            again.variables().set(name, guid, attributes, &data).unwrap();
+        }
+        assert_eq!(again.names(), names);
+    }
+}

@@ -1,5 +1,6 @@
 //! Every test that boots the firmware in QEMU.
 
+mod boot_options;
 mod console;
 mod disks;
 mod edk2;
