@@ -226,6 +226,7 @@ pub fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
 }
 
 /// What is left of each half byte.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
 const REMAINDERS: [u32; 16] = {
     let mut remainders = [0; 16];
     let mut at = 0;
