@@ -44,6 +44,7 @@ const HCR_EL2: u64 = (1 << 31) | (1 << 5);
 
 /// RSI (DEN0137): the calls that are needed before there is a stack, and the versions that the firmware speaks.
 const RSI_VERSION: u64 = 0xc400_0190;
+const RSI_REALM_CONFIG: u64 = 0xc400_0196;
 const RSI_IPA_STATE_SET: u64 = 0xc400_0197;
 const RSI_1_0: u64 = 1 << 16;
 const RSI_1_1: u64 = (1 << 16) | 1;
@@ -51,6 +52,11 @@ const RSI_ERROR_INPUT: u64 = 1;
 const RIPAS_RAM: u64 = 1;
 /// Answers of RSI_IPA_STATE_SET without progress after which the host is taken to refuse.
 const RSI_PATIENCE: u64 = 8;
+
+/// Where the UART is while no device tree has been read: with every VMM that has the firmware below the start of its
+/// RAM, and with kvmtool, which has RAM, and the firmware there, from 2 GiB on.
+const UART: u64 = super::DEFAULT_UART;
+const UART_KVMTOOL: u64 = super::DEFAULT_UART_KVMTOOL;
 
 // +------------------------------------------------------------------------------------------------+
 // | The arm64 Image header (Linux, Documentation/arch/arm64/booting.rst). Loaders read image_size  |
@@ -392,21 +398,58 @@ global_asm!(
     "    mov     x3, #{RIPAS_RAM}",
     "    mov     x4, xzr",
     "    smc     #0",
-    // A refusal (x2), an error, or progress to a place that makes no sense: without a stack nothing can be said,
-    // and there is no memory for one.
-    "    cbnz    x0, early_stop",
-    "    cbnz    x2, early_stop",
+    // A refusal (x2), an error, or progress to a place that makes no sense.
+    "    cbnz    x0, refused",
+    "    cbnz    x2, refused",
     "    cmp     x1, x24",
-    "    b.lo    early_stop",
+    "    b.lo    refused",
     "    cmp     x1, x25",
-    "    b.hi    early_stop",
+    "    b.hi    refused",
     "    cmp     x1, x24",
     "    mov     x24, x1",
     "    b.ne    30b",
     "    subs    x26, x26, #1",
     "    b.ne    30b",
-    "    b       early_stop",
+    "    b       refused",
     "31: ret",
+
+    // There is no memory for a stack, and so none for Rust. The RMM says how wide addresses are in a page of the
+    // image that nothing needs any more.
+    "refused:",
+    "    adrp    x24, __rodata_end",
+    "    sub     x24, x24, #1, lsl #12",
+    "    ldr     x0, ={RSI_REALM_CONFIG}",
+    "    mov     x1, x24",
+    "    smc     #0",
+    "    cbnz    x0, early_stop",
+    "    ldr     x3, [x24]",
+    "    sub     x3, x3, #1",
+    "    mov     x0, #1",
+    "    lsl     x0, x0, x3",
+    "    mov     x3, #{UART}",
+    "    mov     x4, #{UART_KVMTOOL}",
+    "    tst     x20, #(1 << 31)",
+    "    csel    x3, x3, x4, eq",
+    "    orr     x0, x0, x3",
+    "    adr     x1, refusal",
+    "    adr     x2, refusal_end",
+    // Sends [x1, x2) to the UART at x0 with the MMU off, for which no address is too wide, and stops. A VMM's UART has
+    // room whenever it is written to, and takes bytes at its first register, a PL011 as well as a 16550.
+    ".global early_say",
+    "early_say:",
+    "    mrs     x3, sctlr_el1",
+    "    bic     x3, x3, #1",
+    "    msr     sctlr_el1, x3",
+    "    isb",
+    "32: cmp     x1, x2",
+    "    b.hs    early_stop",
+    "    ldrb    w3, [x1], #1",
+    "    strb    w3, [x0]",
+    "    b       32b",
+    "refusal:",
+    "    .ascii  \"realmfw: error: realm: RSI_IPA_STATE_SET: the host keeps back the memory of the firmware itself\\r\\n\"",
+    "refusal_end:",
+    "    .balign 4",
 
     // Drop cached lines of [x4, x5) to the point of coherency. Clobbers x12, x13.
     "invalidate_lines:",
@@ -452,11 +495,14 @@ global_asm!(
     TCR_EL2_PS_SHIFT = const TCR_EL2_PS_SHIFT,
     PA_RANGE_48 = const PA_RANGE_48,
     RSI_VERSION = const RSI_VERSION,
+    RSI_REALM_CONFIG = const RSI_REALM_CONFIG,
     RSI_IPA_STATE_SET = const RSI_IPA_STATE_SET,
     RSI_1_0 = const RSI_1_0,
     RSI_1_1 = const RSI_1_1,
     RSI_ERROR_INPUT = const RSI_ERROR_INPUT,
     RSI_PATIENCE = const RSI_PATIENCE,
     RIPAS_RAM = const RIPAS_RAM,
+    UART = const UART,
+    UART_KVMTOOL = const UART_KVMTOOL,
     MAIR = const crate::MAIR,
 );

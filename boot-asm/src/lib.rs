@@ -21,6 +21,11 @@ pub const ENTRY_TABLES: usize = 4;
 /// (WT), 3 Normal write-back (WB): the mapping of the UEFI specification, 2.3.6.1.
 pub const MAIR: u64 = 0xff_bb_44_00;
 
+/// Where QEMU and cloud-hypervisor have their UART, a PL011: the guess while no device tree has been read.
+pub const DEFAULT_UART: u64 = 0x0900_0000;
+/// Where kvmtool has its own, a 16550.
+pub const DEFAULT_UART_KVMTOOL: u64 = 0x0100_0000;
+
 /// What the entry code hands to `realmfw_main`.
 #[derive(Debug)]
 #[repr(C)]

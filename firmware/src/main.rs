@@ -17,6 +17,7 @@ mod measurement;
 mod memory;
 mod realm;
 
+use alloc::format;
 use core::convert::Infallible;
 
 use boot_asm::StartInfo;
@@ -44,7 +45,10 @@ unsafe extern "C" fn realmfw_main(start: &StartInfo) -> ! {
     // SAFETY: the first call there is, and the only one.
     unsafe { memory::start() };
     let Err(error) = boot(start);
-    console::start_last_resort();
+    if let Some(bit) = realm::shared_bit_beyond_tables() {
+        console::say_beyond(start.x0, bit, &format!("realmfw: error: {error}\r\n"));
+    }
+    console::start_early(start.x0);
     log::error!("{error}");
     psci::system_off()
 }

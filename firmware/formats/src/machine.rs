@@ -132,6 +132,12 @@ pub struct Machine {
     pub gic: Option<Gic>,
 }
 
+/// The console of a machine of which nothing else needs to be right; `None` where the tree has none that can be used.
+#[must_use]
+pub fn find_console(blob: &[u8]) -> Option<Console> {
+    console::console(&Tree::parse(blob).ok()?).ok()?
+}
+
 impl Machine {
     /// Reads a flattened device tree.
     pub fn from_device_tree(blob: &[u8]) -> Result<Self, MachineError> {

@@ -3,6 +3,12 @@
 /// Size in bytes of the granule in which realm memory changes state (DEN0137 A2.2.1).
 pub const GRANULE: u64 = 4096;
 
+/// The narrowest IPA space that is of use: no machine's devices and RAM fit half of less.
+pub const MIN_IPA_WIDTH: u64 = 32;
+
+/// The widest IPA space that there can be (FEAT_LPA2).
+pub const MAX_IPA_WIDTH: u64 = 52;
+
 /// Number of realm extensible measurements (DEN0137 A2.1.3).
 pub const REM_COUNT: usize = 4;
 
@@ -227,6 +233,12 @@ pub struct RealmConfig {
 impl RealmConfig {
     /// Bytes of a granule up to the end of the last field.
     pub const LEN: usize = RPV_OFFSET + 64;
+
+    /// The bit of an address that tells the unprotected half from the protected one; none for a width that no realm
+    /// has.
+    pub fn shared_bit(&self) -> Option<u64> {
+        (MIN_IPA_WIDTH..=MAX_IPA_WIDTH).contains(&self.ipa_width).then(|| 1 << (self.ipa_width - 1))
+    }
 
     /// Reads the structure; none when `granule` is shorter than [`Self::LEN`].
     pub fn from_bytes(granule: &[u8]) -> Option<Self> {

@@ -31,7 +31,8 @@ pub mod ripas;
 pub mod rmm;
 
 pub use definitions::{
-    ChangeDestroyed, GRANULE, HashAlgorithm, HostCall, REM_COUNT, RealmConfig, Ripas, Status, Version, fid, rhi,
+    ChangeDestroyed, GRANULE, HashAlgorithm, HostCall, MAX_IPA_WIDTH, MIN_IPA_WIDTH, REM_COUNT, RealmConfig, Ripas,
+    Status, Version, fid, rhi,
 };
 pub use guest::{Conduit, Error, Registers, RipasChange, RipasRun, Rsi, TokenPart, VersionError};
 pub use range::RangeError;

@@ -70,6 +70,17 @@ fn config_says_width_hash_and_rpv() {
 }
 
 #[test]
+fn the_shared_bit_is_the_top_one_of_widths_that_there_are() {
+    let config = |ipa_width| RealmConfig { ipa_width, ..RealmConfig::from_bytes(&[0; 4096]).unwrap() };
+    for width in 32..=52 {
+        assert_eq!(config(width).shared_bit(), Some(1 << (width - 1)));
+    }
+    for width in [0, 1, 31, 53, 63, 64, u64::MAX] {
+        assert_eq!(config(width).shared_bit(), None);
+    }
+}
+
+#[test]
 fn extend_hashes_the_digest_and_exactly_the_data() {
     fn expect<D: Digest>(algorithm: HashAlgorithm, data: &[u8]) {
         let mut rsi = realm(algorithm);

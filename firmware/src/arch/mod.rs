@@ -7,10 +7,12 @@ pub mod psci;
 
 #[cfg(target_os = "none")]
 mod kernel_entry;
+mod last_words;
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, CurrentEL, ID_AA64ISAR0_EL1, Readable};
 
 pub use kernel_entry::enter_kernel;
+pub use last_words::say_without_mmu;
 
 /// Ticks of the generic timer per second where CNTFRQ_EL0 was left at zero: the rate of every CPU since Armv8.6.
 const DEFAULT_FREQUENCY: u64 = 1_000_000_000;

@@ -2,11 +2,13 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use formats::machine::{Console, Uart};
+use boot_asm::{DEFAULT_UART, DEFAULT_UART_KVMTOOL};
+use formats::Region;
+use formats::machine::{Console, Uart, find_console};
 use spin::Once;
 use terminal::ns16550::Ns16550;
 
-use super::pl011;
+use super::{device_tree, pl011};
 use crate::arch::{self, mmio::Mmio};
 use crate::memory;
 
@@ -14,10 +16,8 @@ use crate::memory;
 /// must not stop the boot by not listening.
 const PATIENCE: u64 = 100;
 
-/// Where QEMU and cloud-hypervisor have their UART: the only guess there is when the device tree that would name
-/// it cannot be used.
-const LAST_RESORT: u64 = 0x0900_0000;
-const LAST_RESORT_SIZE: u64 = 0x1000;
+/// Bytes of a UART's registers that are mapped on a guess.
+const REGISTERS: u64 = 0x1000;
 
 #[derive(Clone, Copy, Debug)]
 enum Port {
@@ -54,15 +54,43 @@ pub fn start(console: &Console) -> Result<(), memory::Error> {
     Ok(())
 }
 
-/// Uses the UART where it most often is, when there is no console yet, so that what went wrong can be reported.
+/// Uses a UART before the machine is known, so that what went wrong can be reported: the one in the device tree at
+/// `x0`, if that much of it can be read, or the one that is where most often one is.
+pub fn start_early(x0: u64) {
+    if PORT.get().is_none() && find(x0).is_none_or(|console| start(&console).is_err()) {
+        start_last_resort();
+    }
+}
+
+fn find(x0: u64) -> Option<Console> {
+    find_console(&device_tree::read(x0).ok()?)
+}
+
+/// Uses the UART where it most often is, when there is no console yet and something is so wrong that no device tree
+/// should be read.
 pub fn start_last_resort() {
-    if PORT.get().is_some() {
-        return;
-    }
     // Where it cannot be mapped nothing can be said.
-    if let Ok(registers) = memory::map_device(LAST_RESORT, LAST_RESORT_SIZE) {
-        PORT.call_once(|| Port::Pl011(registers));
+    if PORT.get().is_none()
+        && let Some(console) = guess()
+    {
+        let _ = start(&console);
     }
+}
+
+fn guess() -> Option<Console> {
+    /// kvmtool's RAM, where the firmware is, begins here; that of others, below.
+    const KVMTOOL_RAM: u64 = 0x8000_0000;
+    let (base, uart) = match memory::image().start {
+        ..KVMTOOL_RAM => (DEFAULT_UART, Uart::Pl011),
+        _ => (DEFAULT_UART_KVMTOOL, Uart::Ns16550 { reg_shift: 0, reg_io_width: 1 }),
+    };
+    Some(Console { uart, region: Region::new(base, REGISTERS)? })
+}
+
+/// Says `text` where the shared alias of the UART is beyond the page tables, and powers off.
+pub fn say_beyond(x0: u64, shared_bit: u64, text: &str) -> ! {
+    let base = find(x0).or_else(guess).map_or(DEFAULT_UART, |console| console.region.base());
+    arch::say_without_mmu(base | shared_bit, text)
 }
 
 /// Sends a byte. Without a console, or with one that takes nothing, it is lost.

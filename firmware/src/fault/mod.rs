@@ -11,8 +11,8 @@ use boot_asm::{ExceptionFrame, layout};
 
 use crate::arch::{self, psci};
 use crate::devices::console;
-use crate::log::raw;
-use crate::realm;
+use crate::log::{self, raw};
+use crate::{memory, realm};
 use syndrome::Syndrome;
 
 /// Faults taken so far. A fault while one is being told of ends without words.
@@ -44,6 +44,13 @@ fn report(frame: &ExceptionFrame) {
         2 => "FIQ",
         _ => "SError",
     };
+    // A host that does not answer is no fault of the firmware.
+    if syndrome.is_external_data_abort()
+        && let Some(what) = memory::answered_by_host(frame.far)
+    {
+        log::error!("realm: the host does not answer an access to {what} at {:#x}: external abort", frame.far);
+        return;
+    }
     raw(format_args!("\r\nrealmfw: fault: {kind} at EL{}: {syndrome}\r\n", arch::exception_level()));
     if syndrome.has_address() {
         raw(format_args!("  address {:#018x}", frame.far));

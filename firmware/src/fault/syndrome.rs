@@ -19,6 +19,11 @@ impl Syndrome {
         self.is_data_abort() || matches!(self.class(), 0x20 | 0x21)
     }
 
+    /// Whether a load or store got no answer, from an address that FAR_ELx holds.
+    pub fn is_external_data_abort(self) -> bool {
+        self.is_data_abort() && self.has_address() && self.0 & 0x3f == 0x10
+    }
+
     /// Whether FAR_ELx holds the address (ISS.FnV clear, and a class that sets FAR).
     pub fn has_address(self) -> bool {
         let fnv = self.is_abort() && self.0 & (1 << 10) != 0;

@@ -184,6 +184,17 @@ pub fn protection(range: Range<u64>) -> Result<Protection, MapError> {
     if leaf.memory == MemoryType::Device { Err(MapError::NotMapped) } else { Ok(leaf.protection) }
 }
 
+/// What an access to `address` is to, when it is the host of a realm that answers it.
+pub fn answered_by_host(address: u64) -> Option<&'static str> {
+    let page = address & !(PAGE_SIZE - 1);
+    let leaf = with_tables(|tables| tables.query(page..page + PAGE_SIZE)).ok()?;
+    match (leaf.output_offset, leaf.memory) {
+        (0, _) => None,
+        (_, MemoryType::Device) => Some("device registers"),
+        _ => Some("shared memory"),
+    }
+}
+
 /// Divides the RAM of `machine`. A realm accepts all of it first.
 ///
 /// # Errors

@@ -7,17 +7,16 @@ use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use address_space::page_table::ADDRESS_END;
 use boot_asm::StartInfo;
 use rsi::{
-    ChangeDestroyed, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, Rsi, SmcConduit, Version, VersionError,
-    rhi,
+    ChangeDestroyed, HashAlgorithm, HostCall, MIN_IPA_WIDTH, RangeError, RealmConfig, Ripas, Rsi, SmcConduit, Version,
+    VersionError, rhi,
 };
 use thiserror::Error;
 
 /// The widest IPA space that page tables of 48-bit addresses reach.
-const MAX_IPA_WIDTH: u64 = 48;
-/// Narrower than this no machine fits.
-const MIN_IPA_WIDTH: u64 = 32;
+const MAX_IPA_WIDTH: u32 = ADDRESS_END.ilog2();
 /// What the host converts between private and shared when it does not say: one granule.
 const DEFAULT_ALIGNMENT: u64 = rsi::GRANULE;
 
@@ -31,7 +30,7 @@ pub enum Error {
     #[error("RSI_REALM_CONFIG: {0}")]
     Config(rsi::Error),
     /// An IPA width without meaning, or beyond the page tables.
-    #[error("IPA width of {0} bits is not between {MIN_IPA_WIDTH} and {MAX_IPA_WIDTH}")]
+    #[error("IPA width of {0} bits: this firmware has page tables for {MIN_IPA_WIDTH} to {MAX_IPA_WIDTH}")]
     IpaWidth(u64),
     /// A hash algorithm that is not defined.
     #[error("hash algorithm {0} is not defined")]
@@ -47,6 +46,18 @@ pub enum Error {
         end: u64,
         /// What is wrong.
         error: RangeError,
+    },
+    /// Memory that no realm of this width can have.
+    #[error("{what} at {start:#x}..{end:#x} ends beyond the protected half of the IPA space, {half:#x}")]
+    Unprotected {
+        /// Whose memory it is.
+        what: &'static str,
+        /// Its start.
+        start: u64,
+        /// Its end.
+        end: u64,
+        /// End of the protected half.
+        half: u64,
     },
     /// An address that has no shared alias.
     #[error("{0:#x} has no shared alias")]
@@ -109,13 +120,11 @@ pub fn detect(start: &StartInfo) -> Result<World, Error> {
     let version = negotiate(&mut rsi());
     // Even an RMM without a common version may say how wide addresses are, and so where to report that.
     let config = config();
-    if let Ok(config) = &config
-        && (MIN_IPA_WIDTH..=MAX_IPA_WIDTH).contains(&config.ipa_width)
-    {
-        SHARED_BIT.store(1 << (config.ipa_width - 1), Ordering::Relaxed);
+    if let Some(bit) = config.ok().and_then(|config| config.shared_bit()) {
+        SHARED_BIT.store(bit, Ordering::Relaxed);
     }
     let (version, config) = (version?, config?);
-    if SHARED_BIT.load(Ordering::Relaxed) == UNKNOWN {
+    if SHARED_BIT.load(Ordering::Relaxed) >= ADDRESS_END {
         return Err(Error::IpaWidth(config.ipa_width));
     }
     let hash = hash_algorithm(&config)?;
@@ -175,6 +184,11 @@ pub fn shared_bit() -> u64 {
     SHARED_BIT.load(Ordering::Relaxed)
 }
 
+/// The shared bit of a realm whose aliases are beyond what the page tables reach.
+pub fn shared_bit_beyond_tables() -> Option<u64> {
+    Some(shared_bit()).filter(|bit| (ADDRESS_END..UNKNOWN).contains(bit))
+}
+
 /// Whether this is a realm.
 pub fn is_realm() -> bool {
     shared_bit() != 0
@@ -199,6 +213,9 @@ pub fn release(what: &'static str, range: &Range<u64>) -> Result<(), Error> {
 fn set(what: &'static str, range: &Range<u64>, ripas: Ripas) -> Result<(), Error> {
     if !is_realm() {
         return Ok(());
+    }
+    if range.end > shared_bit() {
+        return Err(Error::Unprotected { what, start: range.start, end: range.end, half: shared_bit() });
     }
     let named = |error| Error::Ripas { what, start: range.start, end: range.end, error };
     rsi().set_range(range.start, range.end, ripas, ChangeDestroyed::No).map_err(named)
@@ -226,7 +243,7 @@ pub fn device_offset(range: &Range<u64>) -> Result<u64, Error> {
     if bit == 0 {
         return Ok(0);
     }
-    if bit == UNKNOWN || range.end > bit {
+    if bit >= ADDRESS_END || range.end > bit {
         return Err(Error::NoAlias(range.start));
     }
     if rsi().verify_range(range.start, range.end, Ripas::Dev).is_ok() {

@@ -2,6 +2,7 @@
 //!
 //! It raises no interrupt, and its line has no rate, parity or modem behind it.
 
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -9,23 +10,28 @@ use core::ops::Range;
 use crate::dtb::Node;
 
 /// Where kvmtool has it.
-pub const REGISTERS: Range<u64> = 0x0100_0000..0x0100_0008;
+pub const BASE: u64 = 0x0100_0000;
+const SIZE: u64 = 8;
 
-const NODE: &str = "U6_16550A@1000000";
+/// The registers of one at `base`.
+pub fn registers(base: u64) -> Range<u64> {
+    base..base.saturating_add(SIZE)
+}
+
 const CLOCK_HZ: u32 = 1_843_200;
 
-/// Puts the 16550 into a tree in the place of the PL011, and names it as the console. Returns where the PL011 is; none
-/// when the tree has none.
-pub fn replace_pl011(root: &mut Node) -> Option<u64> {
+/// Puts a 16550 at `base` into a tree in the place of the PL011, and names it as the console. Returns where the PL011 is;
+/// none when the tree has none.
+pub fn replace_pl011(root: &mut Node, base: u64) -> Option<u64> {
     let node = root.children.iter_mut().find(|node| node.is_compatible("arm,pl011"))?;
     let pl011 = node.regions().first()?.start;
-    let size = REGISTERS.end.saturating_sub(REGISTERS.start);
     let text = |text: &str| [text.as_bytes(), &[0]].concat();
-    *node = Node { name: NODE.into(), properties: vec![], children: vec![] };
+    let name = format!("U6_16550A@{base:x}");
+    *node = Node { name: name.clone(), properties: vec![], children: vec![] };
     node.set("compatible", text("ns16550a"));
-    node.set("reg", [REGISTERS.start.to_be_bytes(), size.to_be_bytes()].concat());
+    node.set("reg", [base.to_be_bytes(), SIZE.to_be_bytes()].concat());
     node.set("clock-frequency", CLOCK_HZ.to_be_bytes().to_vec());
-    let path: Vec<u8> = [b"/", text(NODE).as_slice()].concat();
+    let path: Vec<u8> = [b"/", text(&name).as_slice()].concat();
     root.child("chosen").set("stdout-path", path);
     Some(pl011)
 }
@@ -191,15 +197,15 @@ mod tests {
     #[test]
     fn the_tree_names_the_16550_alone() {
         let mut root = Node::default();
-        assert_eq!(replace_pl011(&mut root), None);
+        assert_eq!(replace_pl011(&mut root, BASE), None);
         let mut pl011 = Node { name: "pl011@9000000".into(), ..Node::default() };
         pl011.set("compatible", b"arm,pl011\0arm,primecell\0".to_vec());
         pl011.set("reg", [0x900_0000_u64.to_be_bytes(), 0x1000_u64.to_be_bytes()].concat());
         root.children.push(pl011);
-        assert_eq!(replace_pl011(&mut root), Some(0x900_0000));
+        assert_eq!(replace_pl011(&mut root, BASE), Some(0x900_0000));
         let uarts: Vec<_> = root.children.iter().filter(|node| node.is_compatible("ns16550a")).collect();
         assert_eq!(uarts.len(), 1);
-        assert_eq!(uarts[0].regions(), [REGISTERS]);
+        assert_eq!(uarts[0].regions(), [registers(BASE)]);
         assert!(!root.children.iter().any(|node| node.is_compatible("arm,pl011")));
         assert_eq!(root.child("chosen").property("stdout-path"), Some(&b"/U6_16550A@1000000\0"[..]));
     }

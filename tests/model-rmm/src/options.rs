@@ -6,6 +6,8 @@ use core::ops::Range;
 
 use rsi::{HashAlgorithm, Version};
 
+use crate::ns16550;
+
 /// Why an option string is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
@@ -115,7 +117,7 @@ pub struct Options {
     pub append: Option<String>,
     /// Bytes of realm RAM.
     pub ram: u64,
-    /// IPA width in bits, 32 to 48.
+    /// IPA width in bits, 32 to 52.
     pub width: u32,
     /// Hash algorithm.
     pub hash: HashAlgorithm,
@@ -137,6 +139,8 @@ pub struct Options {
     pub dma: Dma,
     /// Granularity in bytes of RIPAS changes the host can do; it is also what RHI reports.
     pub align: u64,
+    /// Where the UART of a kvmtool launch is.
+    pub uart: u64,
     /// Bytes of the kernel in fw_cfg that are its setup part.
     pub fw_cfg_setup: Option<u32>,
     /// Whether each RSI call is logged.
@@ -164,6 +168,7 @@ impl Default for Options {
             pmu: None,
             dma: Dma::SharedBit,
             align: rsi::GRANULE,
+            uart: ns16550::BASE,
             fw_cfg_setup: None,
             log: false,
             host: Misbehaviour {
@@ -214,7 +219,7 @@ impl Options {
             "kernel" => self.image(Launch::Kernel, text()),
             "initrd" => text().map(|path| self.initrd = Some(path)),
             "ram" => aligned(value, 2 << 20).map(|ram| self.ram = ram),
-            "width" => small(value, 32, 48).map(|width| self.width = u32::from(width)),
+            "width" => small(value, 32, 52).map(|width| self.width = u32::from(width)),
             "hash" => hash(value).map(|hash| self.hash = hash),
             "rpv" => rpv(value).map(|rpv| self.rpv = rpv),
             "rmm" => choice(value, [("1.0", RmmVersion::V1), ("2.0", RmmVersion::V2)]).map(|rmm| self.rmm = rmm),
@@ -226,6 +231,7 @@ impl Options {
             "dma" => {
                 choice(value, [("shared", Dma::SharedBit), ("canonical", Dma::Canonical)]).map(|dma| self.dma = dma)
             }
+            "uart" => aligned(value, rsi::GRANULE).map(|uart| self.uart = uart),
             "align" => number(value).map(|align| self.align = align),
             "fw-cfg-setup" => {
                 number(value).and_then(|size| u32::try_from(size).ok()).map(|size| self.fw_cfg_setup = Some(size))
@@ -362,7 +368,7 @@ fn range(text: &str) -> Option<Range<u64>> {
 
 /// Names of all options, for the message that follows a refused one.
 pub const NAMES: &str = "firmware kvmtool kernel initrd ram width hash rpv rmm rsi sve bps wps pmu \
-     dma align fw-cfg-setup log ripas destroy empty device fw-cfg-change fw-cfg-size dtb irq-storm late-dma \
+     dma align uart fw-cfg-setup log ripas destroy empty device fw-cfg-change fw-cfg-size dtb irq-storm late-dma \
      tamper append";
 
 /// The words of [`NAMES`].
@@ -417,7 +423,7 @@ mod tests {
     fn refuses_what_it_does_not_know() {
         for line in [
             "m width=31",
-            "m width=49",
+            "m width=53",
             "m ram=0",
             "m ram=1000",
             "m hash=md5",

@@ -39,7 +39,10 @@ pub fn boot() {
     }
     let mut tree = qemu_tree();
     let uart = match options.launch {
-        Launch::Kvmtool => ns16550::replace_pl011(&mut tree).map(Uart::new),
+        Launch::Kvmtool => {
+            let pl011 = ns16550::replace_pl011(&mut tree, options.uart);
+            pl011.map(|pl011| Uart::new(options.uart, pl011))
+        }
         Launch::Bios | Launch::Kernel => None,
     };
     let Some(machine) = dtb::Machine::from_tree(&tree, 1 << (options.width - 1)) else {

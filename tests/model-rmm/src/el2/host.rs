@@ -13,7 +13,7 @@ use rsi::{GRANULE, HostCall, Ripas, fid, rhi};
 use super::fw_cfg::FwCfg;
 use super::phys::{self, UNDEFINED};
 use super::pool::Pool;
-use super::stage2::{Half, Stage2};
+use super::stage2::{self, Half, Stage2};
 use super::uart::Uart;
 use crate::log;
 
@@ -120,6 +120,9 @@ impl Host {
     pub fn share(&mut self, ipa: u64) {
         let canonical = ipa & !(GRANULE - 1);
         let alias = canonical | self.layout.shared_bit();
+        if self.layout.width > stage2::MAX_WIDTH {
+            super::log::stop(alloc::format!("no shared memory beyond {} bits", stage2::MAX_WIDTH));
+        }
         if self.stage2.lookup(alias).is_some() {
             return;
         }
@@ -139,6 +142,9 @@ impl Host {
     }
 
     fn unmap_shared(&mut self, base: u64, top: u64) {
+        if self.layout.width > stage2::MAX_WIDTH {
+            return;
+        }
         let bit = self.layout.shared_bit();
         let Self { stage2, returned: (pages, dirty), .. } = self;
         // Memory of the alias is scrubbed when the host takes it back. What the realm left in it, the host has seen.

@@ -14,6 +14,9 @@ const ACCESS_FLAG: u64 = 1 << 10;
 const EXECUTE_NEVER: u64 = 0b10 << 53;
 const ADDRESS: u64 = 0xffff_ffff_f000;
 
+/// Bits of addresses that the tables reach.
+pub const MAX_WIDTH: u32 = 48;
+
 /// Where a page of memory appears to the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
@@ -37,8 +40,10 @@ fn shift(level: u32) -> u32 {
 }
 
 impl Stage2 {
-    /// Empty tables for an IPA width of 32 to 48 bits.
+    /// Empty tables for an IPA width of 32 to 48 bits. Beyond, where only LPA2 reaches, nothing can be mapped: an
+    /// access is a fault, which is all that devices need.
     pub fn new(width: u32, pool: &mut Pool) -> Option<Self> {
+        let width = width.min(MAX_WIDTH);
         // Level 1 covers 39 bits with one table and 43 with sixteen in a row.
         let start_level = if width <= 43 { 1 } else { 0 };
         let count = match start_level {

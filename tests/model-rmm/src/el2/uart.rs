@@ -1,37 +1,47 @@
 //! The UART of a kvmtool launch: a 16550 for the realm, QEMU's PL011 behind it.
 
-use model_rmm::ns16550::{Line, Ns16550, REGISTERS};
+use core::ops::Range;
+
+use model_rmm::ns16550::{self, Line, Ns16550};
 
 use super::mmio;
 
 /// The emulated UART.
 #[derive(Debug)]
 pub struct Uart {
+    registers: Range<u64>,
     chip: Ns16550,
     pl011: Pl011,
 }
 
 impl Uart {
-    /// A 16550 whose bytes go through the PL011 at `pl011`.
-    pub fn new(pl011: u64) -> Self {
+    /// A 16550 at `base` whose bytes go through the PL011 at `pl011`.
+    pub fn new(base: u64, pl011: u64) -> Self {
         const LCR_H: u64 = 0x2c;
         const LCR_H_8N1_FIFOS: u64 = 0b111 << 4;
         const CR: u64 = 0x30;
         const CR_ON: u64 = 0x301;
         mmio::store(pl011 + LCR_H, 4, LCR_H_8N1_FIFOS);
         mmio::store(pl011 + CR, 4, CR_ON);
-        Self { chip: Ns16550::default(), pl011: Pl011(pl011) }
+        Self { registers: ns16550::registers(base), chip: Ns16550::default(), pl011: Pl011(pl011) }
+    }
+
+    fn offset(&self, address: u64) -> Option<u64> {
+        self.registers.contains(&address).then(|| address - self.registers.start)
     }
 
     /// A realm's load; none from elsewhere. Whatever its size, it reads one register.
     pub fn load(&mut self, address: u64) -> Option<u64> {
-        REGISTERS.contains(&address).then(|| self.chip.read(address - REGISTERS.start, &mut self.pl011).into())
+        let offset = self.offset(address)?;
+        Some(self.chip.read(offset, &mut self.pl011).into())
     }
 
     /// A realm's store; none elsewhere. Whatever its size, it writes one register.
     pub fn store(&mut self, address: u64, value: u64) -> Option<()> {
         let [byte, ..] = value.to_le_bytes();
-        REGISTERS.contains(&address).then(|| self.chip.write(address - REGISTERS.start, byte, &mut self.pl011))
+        let offset = self.offset(address)?;
+        self.chip.write(offset, byte, &mut self.pl011);
+        Some(())
     }
 }
 

@@ -147,24 +147,6 @@ fn one_bit_changes_its_registers_alone() -> Result<()> {
     Ok(())
 }
 
-/// The firmware must stop with `message`.
-fn stops(realm: &Realm, message: &str) -> Result<()> {
-    let ended = realm.run(LIMIT)?;
-    let said = ended.finished.console.contains(message);
-    ensure!(said && ended.status() == Some(end::OFF), "{}the console has no {message:?}", ended.report());
-    Ok(())
-}
-
-#[test]
-fn stops_where_ripas_is_refused() -> Result<()> {
-    stops(&realm("").option("ripas=reject:1"), "RIPAS of RAM at 0x40000000")
-}
-
-#[test]
-fn stops_where_ripas_makes_no_progress() -> Result<()> {
-    stops(&realm("").option("ripas=stall:1"), "no progress at 0x40000000")
-}
-
 /// RAM that the host left EMPTY or changes piece by piece becomes RAM all the same.
 #[test]
 fn accepts_what_is_empty_in_parts() -> Result<()> {
@@ -173,39 +155,9 @@ fn accepts_what_is_empty_in_parts() -> Result<()> {
     boots(&realm).map(drop)
 }
 
-#[test]
-fn stops_where_memory_was_destroyed() -> Result<()> {
-    stops(&realm("").option("destroy=0x48000000@6"), "RIPAS of RAM at 0x40000000..0x60000000: ")
-}
-
-#[test]
-fn stops_where_versions_do_not_meet() -> Result<()> {
-    stops(&realm("").option("rsi=2.0-2.1"), "this firmware has 1.0 and 1.1")
-}
-
-#[test]
-fn stops_where_the_tree_lies() -> Result<()> {
-    stops(&realm("").option("dtb=overlap"), "/memory")?;
-    stops(&realm("").option("dtb=uart"), "/memory and stdout-path overlap")?;
-    stops(&realm("").option("dtb=size"), "totalsize 0x7fffffff is above 2 MiB")
-}
-
-#[test]
-fn stops_where_ram_is_a_device() -> Result<()> {
-    stops(
-        &realm("").option("device=0x48000000+4096"),
-        "RIPAS of RAM at 0x40000000..0x60000000: no progress at 0x48000000",
-    )
-}
-
 /// What is used is what was measured before the host changed its mind.
 #[test]
 fn writes_after_a_transfer_change_nothing() -> Result<()> {
     let command_line = check_words(1, &[]);
     measures_as_expected(&realm(&command_line).option("late-dma"), Algorithm::Sha256, &command_line)
-}
-
-#[test]
-fn refuses_an_odd_alignment() -> Result<()> {
-    stops(&realm("").option("align=0x1800"), "no multiple of 4 KiB")
 }

@@ -5,6 +5,7 @@ mod disks;
 mod efi;
 mod ends;
 mod firmware;
+mod hostile;
 mod kvmtool;
 mod linux;
 mod matrix;
