@@ -4,6 +4,7 @@
 //! has a deadline, and nothing of it is left when it goes out of scope.
 
 pub mod checks;
+pub mod disk;
 pub mod machine;
 pub mod running;
 pub mod symbolize;

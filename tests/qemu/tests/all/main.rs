@@ -2,6 +2,7 @@
 
 mod boot_options;
 mod console;
+mod damaged_disks;
 mod disks;
 mod edk2;
 mod efi;
