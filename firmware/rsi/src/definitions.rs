@@ -34,6 +34,18 @@ pub mod fid {
     pub const IPA_STATE_GET: u64 = 0xC400_0198;
     /// RSI_HOST_CALL.
     pub const HOST_CALL: u64 = 0xC400_0199;
+    /// RSI_MEM_GET_PERM_VALUE (RSI 1.1, as all that follow).
+    pub const MEM_GET_PERM_VALUE: u64 = 0xC400_01A0;
+    /// RSI_MEM_SET_PERM_INDEX.
+    pub const MEM_SET_PERM_INDEX: u64 = 0xC400_01A1;
+    /// RSI_MEM_SET_PERM_VALUE.
+    pub const MEM_SET_PERM_VALUE: u64 = 0xC400_01A2;
+    /// RSI_PLANE_ENTER.
+    pub const PLANE_ENTER: u64 = 0xC400_01A3;
+    /// RSI_PLANE_SYSREG_READ.
+    pub const PLANE_SYSREG_READ: u64 = 0xC400_01AE;
+    /// RSI_PLANE_SYSREG_WRITE.
+    pub const PLANE_SYSREG_WRITE: u64 = 0xC400_01AF;
     /// The answer in x0 to an identifier nobody implements (DEN0028 5.2).
     pub const NOT_SUPPORTED: u64 = u64::MAX;
 
@@ -50,6 +62,12 @@ pub mod fid {
             IPA_STATE_SET => "RSI_IPA_STATE_SET",
             IPA_STATE_GET => "RSI_IPA_STATE_GET",
             HOST_CALL => "RSI_HOST_CALL",
+            MEM_GET_PERM_VALUE => "RSI_MEM_GET_PERM_VALUE",
+            MEM_SET_PERM_INDEX => "RSI_MEM_SET_PERM_INDEX",
+            MEM_SET_PERM_VALUE => "RSI_MEM_SET_PERM_VALUE",
+            PLANE_ENTER => "RSI_PLANE_ENTER",
+            PLANE_SYSREG_READ => "RSI_PLANE_SYSREG_READ",
+            PLANE_SYSREG_WRITE => "RSI_PLANE_SYSREG_WRITE",
             _ => return None,
         })
     }
@@ -226,6 +244,8 @@ pub struct RealmConfig {
     pub hash_algorithm: u8,
     /// Number of auxiliary planes (RSI 1.1).
     pub num_aux_planes: u64,
+    /// Value of ICH_VTR_EL2: what the virtual CPU interface has (RSI 1.1).
+    pub gicv3_vtr: u32,
     /// Realm personalization value.
     pub rpv: [u8; 64],
 }
@@ -246,6 +266,7 @@ impl RealmConfig {
             ipa_width: u64::from_le_bytes(*granule.first_chunk()?),
             hash_algorithm: *granule.get(8)?,
             num_aux_planes: u64::from_le_bytes(*granule.get(0x10..)?.first_chunk()?),
+            gicv3_vtr: u32::from_le_bytes(*granule.get(0x18..)?.first_chunk()?),
             rpv: *granule.get(RPV_OFFSET..)?.first_chunk()?,
         })
     }
@@ -262,6 +283,9 @@ impl RealmConfig {
             *to = self.hash_algorithm;
         }
         for (to, from) in head.iter_mut().skip(0x10).zip(self.num_aux_planes.to_le_bytes()) {
+            *to = from;
+        }
+        for (to, from) in head.iter_mut().skip(0x18).zip(self.gicv3_vtr.to_le_bytes()) {
             *to = from;
         }
         rpv.copy_from_slice(&self.rpv);

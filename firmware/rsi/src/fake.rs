@@ -44,6 +44,8 @@ impl FakeRmm {
                 hash,
                 rpv: [0x52; 64],
                 versions: (Version::V1_0, Version::V1_1),
+                gicv3_vtr: 0x9003_0003,
+                signing_rounds: 1,
             }),
             rec: Rec::default(),
             host: FakeHost {
@@ -73,7 +75,9 @@ impl FakeRmm {
 
     /// The host takes the granules of `[base, top)` away (RMI_DATA_DESTROY).
     pub fn destroy(&mut self, base: u64, top: u64) {
-        self.realm.ripas.set(base, top, Ripas::Destroyed);
+        for ipa in (base..top).step_by(GRANULE as usize) {
+            self.realm.destroy(ipa);
+        }
         self.host.ripas_changed(base, top, Ripas::Ram, Ripas::Destroyed);
     }
 }
@@ -138,7 +142,9 @@ impl Conduit for FakeRmm {
         for (to, from) in all.iter_mut().zip(registers.iter()) {
             *to = *from;
         }
-        match self.realm.handle(&mut self.rec, &mut all, &mut self.host) {
+        // The identifier is in w0 (DEN0028 2.6).
+        let call = registers.first().map_or(0, |x0| x0 & 0xffff_ffff);
+        match self.realm.handle(call, &mut self.rec, &mut all, &mut self.host) {
             Ok(true) => {}
             Ok(false) => {
                 if let Some(result) = all.first_mut() {

@@ -10,9 +10,6 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use crate::definitions::{GRANULE, HashAlgorithm, HostCall, REM_COUNT, RealmConfig, Ripas, Status, Version, fid};
 use crate::ripas::RipasMap;
 
-/// Upper bound in bytes of an attestation token that RSI_ATTESTATION_TOKEN_INIT reports.
-pub const TOKEN_BOUND: u64 = 4096;
-
 /// A measurement register: a digest, zero padded.
 pub type Measurement = [u8; 64];
 
@@ -29,8 +26,9 @@ pub struct GranuleFault {
 pub enum HostResponse {
     /// Change up to this address; less than the top is partial progress.
     Upto(u64),
-    /// Refuse.
-    Reject,
+    /// Change up to this address and refuse the rest. A host cannot refuse a change to EMPTY
+    /// (DEN0137 A5.4, IDRPPK): that is partial progress.
+    RejectFrom(u64),
 }
 
 /// What the RMM has under it and around it.
@@ -71,6 +69,11 @@ pub struct Attributes {
     pub rpv: [u8; 64],
     /// Lowest and highest RSI revision offered.
     pub versions: (Version, Version),
+    /// ICH_VTR_EL2, which RSI 1.1 shows.
+    pub gicv3_vtr: u32,
+    /// How often RSI_ATTESTATION_TOKEN_CONTINUE is INCOMPLETE with nothing written before the
+    /// token is signed: an RMM that is interrupted while it signs returns so.
+    pub signing_rounds: u32,
 }
 
 /// A realm as its RMM keeps it.
@@ -94,7 +97,7 @@ pub struct Rec {
 struct Attest {
     token: Vec<u8>,
     copied: usize,
-    signed: bool,
+    rounds_left: u32,
 }
 
 /// Registers x0 to x30 of a REC.
@@ -115,20 +118,32 @@ impl Realm {
         ipa < self.ripas.top()
     }
 
-    /// Answers the RSI call in `registers`; false when x0 names no RSI command.
+    /// The host takes the granule at `ipa` away (RMI_DATA_DESTROY): what was RAM is DESTROYED,
+    /// any other state stays (DEN0137 B4.3.3.3). Whether it was RAM.
+    pub fn destroy(&mut self, ipa: u64) -> bool {
+        let base = ipa & !(GRANULE - 1);
+        let ram = self.ripas.get(base) == Ripas::Ram;
+        if ram {
+            self.ripas.set(base, base.saturating_add(GRANULE), Ripas::Destroyed);
+        }
+        ram
+    }
+
+    /// Answers the RSI call `call` with the arguments in `registers`; false when `call` is no
+    /// command of the revisions that this RMM has.
     ///
     /// # Errors
     /// The host must resolve an access first. The registers are as they were, so the call can be
     /// made again.
     pub fn handle(
         &mut self,
+        call: u64,
         rec: &mut Rec,
         registers: &mut RecRegisters,
         machine: &mut impl Machine,
     ) -> Result<bool, GranuleFault> {
-        let [call, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, ..] = *registers;
-        // The identifier is in w0 (DEN0028 2.6).
-        let results = match call & 0xffff_ffff {
+        let [_, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, ..] = *registers;
+        let results = match call {
             fid::VERSION => self.version(x1),
             fid::FEATURES => Results::with(Status::Success, &[0]),
             fid::MEASUREMENT_READ => self.measurement_read(x1),
@@ -139,12 +154,29 @@ impl Realm {
             fid::IPA_STATE_SET => self.ipa_state_set(x1, x2, x3, x4, machine),
             fid::IPA_STATE_GET => self.ipa_state_get(x1, x2),
             fid::HOST_CALL => self.host_call(x1, machine)?,
+            // Whatever plane they name, the realm has no such plane.
+            fid::MEM_GET_PERM_VALUE
+            | fid::MEM_SET_PERM_INDEX
+            | fid::MEM_SET_PERM_VALUE
+            | fid::PLANE_ENTER
+            | fid::PLANE_SYSREG_READ
+            | fid::PLANE_SYSREG_WRITE
+                if self.has_1_1() =>
+            {
+                Results::error(Status::ErrorInput)
+            }
             _ => return Ok(false),
         };
         for (register, value) in registers.iter_mut().zip(results.0) {
             *register = value;
         }
         Ok(true)
+    }
+
+    /// Whether this RMM has RSI 1.1, whatever the realm asked for: RSI_VERSION chooses nothing
+    /// (it has no footprint, DEN0137 B5.3.10.4).
+    fn has_1_1(&self) -> bool {
+        self.attributes.versions.1 >= Version::V1_1
     }
 
     fn version(&self, requested: u64) -> Results {
@@ -192,8 +224,9 @@ impl Realm {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         let token = machine.token(&challenge, &self.attested());
-        rec.attest = Some(Attest { token, copied: 0, signed: false });
-        Results::with(Status::Success, &[TOKEN_BOUND])
+        let bound = (token.len() as u64).next_multiple_of(GRANULE);
+        rec.attest = Some(Attest { token, copied: 0, rounds_left: self.attributes.signing_rounds });
+        Results::with(Status::Success, &[bound])
     }
 
     /// What a token made now says.
@@ -216,15 +249,14 @@ impl Realm {
         let Some(attest) = &mut rec.attest else {
             return Ok(Results::error(Status::ErrorState));
         };
-        // An RMM may be interrupted while it signs; the first call shows that to the guest.
-        if !attest.signed {
-            attest.signed = true;
-            return Ok(Results::with(Status::Incomplete, &[0]));
-        }
         match self.ripas.get(granule) {
             Ripas::Ram => {}
             Ripas::Empty => return Ok(Results::error(Status::ErrorInput)),
             Ripas::Destroyed | Ripas::Dev => return Err(GranuleFault { ipa: granule }),
+        }
+        if let Some(left) = attest.rounds_left.checked_sub(1) {
+            attest.rounds_left = left;
+            return Ok(Results::with(Status::Incomplete, &[0]));
         }
         let rest = attest.token.get(attest.copied..).unwrap_or_default();
         let len = usize::try_from(size).unwrap_or(usize::MAX).min(rest.len());
@@ -251,6 +283,7 @@ impl Realm {
             ipa_width: u64::from(self.attributes.ipa_width),
             hash_algorithm: self.attributes.hash as u8,
             num_aux_planes: 0,
+            gicv3_vtr: if self.has_1_1() { self.attributes.gicv3_vtr } else { 0 },
             rpv: self.attributes.rpv,
         };
         machine.write(granule, &[0; GRANULE as usize]);
@@ -263,19 +296,18 @@ impl Realm {
     }
 
     fn ipa_state_set(&mut self, base: u64, top: u64, ripas: u64, flags: u64, machine: &mut impl Machine) -> Results {
-        // Bits above 7 of x3 should be zero and are not looked at.
-        let to = match Ripas::from_raw(ripas & 0xff) {
-            Some(to @ (Ripas::Empty | Ripas::Ram)) if self.range_is_valid(base, top) => to,
+        // Bits that should be zero are refused where they are not: what RMMs make of them differs.
+        const FLAGS: u64 = 1;
+        let to = match Ripas::from_raw(ripas) {
+            Some(to @ (Ripas::Empty | Ripas::Ram)) if self.range_is_valid(base, top) && flags & !FLAGS == 0 => to,
             _ => return Results::error(Status::ErrorInput),
         };
-        let change_destroyed = flags & 1 != 0;
-        let limit = match machine.ripas_request(base, top, to) {
-            HostResponse::Upto(limit) => limit.clamp(base, top) & !(GRANULE - 1),
-            // A host cannot refuse to take memory back (RecRipasChangeResponse): it can only
-            // make no progress.
-            HostResponse::Reject if to == Ripas::Empty => base,
-            HostResponse::Reject => return Results::with(Status::Success, &[base, 1]),
+        let change_destroyed = flags & FLAGS != 0;
+        let (limit, refuses) = match machine.ripas_request(base, top, to) {
+            HostResponse::Upto(limit) => (limit, false),
+            HostResponse::RejectFrom(limit) => (limit, true),
         };
+        let limit = limit.clamp(base, top) & !(GRANULE - 1);
         let mut at = base;
         while at < limit {
             let (from, end) = self.ripas.run(at, limit);
@@ -290,7 +322,8 @@ impl Realm {
             }
             at = end;
         }
-        Results::with(Status::Success, &[at, 0])
+        let rejected = refuses && to == Ripas::Ram && at != top;
+        Results::with(Status::Success, &[at, u64::from(rejected)])
     }
 
     fn ipa_state_get(&self, base: u64, end: u64) -> Results {

@@ -3,8 +3,8 @@
 use rsi::fake::{FakeRmm, UNDEFINED};
 use rsi::rmm::HostResponse;
 use rsi::{
-    ChangeDestroyed, Error, GRANULE, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, Rsi, Version,
-    VersionError, fid, rhi,
+    ChangeDestroyed, Conduit, Error, GRANULE, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, RipasChange,
+    Rsi, TokenPart, Version, VersionError, fid, rhi,
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -40,13 +40,14 @@ fn registers_that_are_no_output_are_zero() {
         (fid::IPA_STATE_SET, 2),
         (fid::IPA_STATE_GET, 2),
         (fid::HOST_CALL, 0),
+        (fid::PLANE_ENTER, 0),
     ] {
         // Once with arguments that some calls take, once with those that most refuse.
         for x1 in [RAM, 1] {
             let mut registers = [u64::MAX; 31];
             registers[..4].copy_from_slice(&[call, x1, RAM + GRANULE, 0]);
             let FakeRmm { realm, rec, host } = rsi.conduit();
-            assert_eq!(realm.handle(rec, &mut registers, host), Ok(true));
+            assert_eq!(realm.handle(call, rec, &mut registers, host), Ok(true));
             assert_eq!(registers[1 + outputs..17], [0; 16][outputs..], "{call:#x}({x1:#x})");
             assert_eq!(registers[17..], [u64::MAX; 14]);
         }
@@ -62,7 +63,10 @@ fn config_says_width_hash_and_rpv() {
         let config = RealmConfig::from_bytes(&page).unwrap();
         assert_eq!((config.ipa_width, config.hash_algorithm), (33, raw));
         assert_eq!(config.rpv, [0x52; 64]);
-        assert_eq!(page[0x18..0x200], [0; 0x1e8]);
+        assert_eq!((config.num_aux_planes, config.gicv3_vtr), (0, 0x9003_0003));
+        assert_eq!(page[9..0x10], [0; 7]);
+        assert_eq!(page[0x1c..0x200], [0; 0x1e4]);
+        assert_eq!(page[0x240..], [0; 0xdc0]);
         assert_eq!(rsi.realm_config(RAM + 8), Err(Error::Input));
         assert_eq!(rsi.realm_config(RAM + (1 << 32)), Err(Error::Input));
         assert_eq!(rsi.realm_config(0), Err(Error::Input));
@@ -148,6 +152,12 @@ fn state_calls_refuse_bad_ranges() {
         let set = rsi.ipa_state_set(RAM, RAM + GRANULE, ripas, ChangeDestroyed::No);
         assert_eq!(set, Err(Error::Input));
     }
+    // Bits that should be zero: of the state, of the flags.
+    for (ripas, flags) in [(1 << 8, 0), (1 << 32 | 1, 0), (1, 2), (1, 1 << 63 | 1)] {
+        let mut registers = [fid::IPA_STATE_SET, RAM, RAM + GRANULE, ripas, flags, 0, 0, 0, 0, 0, 0];
+        rsi.conduit().call(&mut registers);
+        assert_eq!(registers[0], 1, "{ripas:#x} {flags:#x}");
+    }
     let whole = rsi.ipa_state_get(0, half).unwrap();
     assert_eq!((whole.top, whole.ripas), (RAM, Ripas::Empty));
 }
@@ -159,7 +169,41 @@ fn destroyed_granules_stop_a_change_unless_it_is_asked_for() {
     rsi.conduit().destroy(at, at + GRANULE);
     let accept = |rsi: &mut Rsi<FakeRmm>, destroyed| rsi.set_range(RAM, RAM + 8 * GRANULE, Ripas::Ram, destroyed);
     assert_eq!(accept(&mut rsi, ChangeDestroyed::No), Err(RangeError::NoProgress { at }));
+    for to in [Ripas::Ram, Ripas::Empty] {
+        let stopped = rsi.ipa_state_set(RAM, RAM + 8 * GRANULE, to, ChangeDestroyed::No);
+        assert_eq!(stopped, Ok(RipasChange { new_base: at, accepted: true }), "{to:?}");
+    }
     assert_eq!(accept(&mut rsi, ChangeDestroyed::Yes), Ok(()));
+}
+
+#[test]
+fn only_ram_is_destroyed() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    let realm = &mut rsi.conduit().realm;
+    let (empty, device) = (RAM - GRANULE, RAM);
+    realm.ripas.set(device, device + GRANULE, Ripas::Dev);
+    assert_eq!([empty, device, RAM + GRANULE].map(|ipa| realm.destroy(ipa + 8)), [false, false, true]);
+    assert_eq!([empty, device].map(|ipa| realm.ripas.get(ipa)), [Ripas::Empty, Ripas::Dev]);
+    assert_eq!(realm.ripas.run(RAM + GRANULE, u64::MAX), (Ripas::Destroyed, RAM + 2 * GRANULE));
+}
+
+/// An RMM answers the commands of the revisions it has, whichever the realm asked for.
+#[test]
+fn commands_of_rsi_1_1_are_there_with_rsi_1_1() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    for (highest, result) in [(Version::V1_1, 1), (Version::V1_0, u64::MAX)] {
+        rsi.conduit().realm.attributes.versions.1 = highest;
+        assert!(rsi.version(Version::V1_0).is_ok());
+        for call in [0xC400_01A0, 0xC400_01A1, 0xC400_01A2, 0xC400_01A3, 0xC400_01AE, 0xC400_01AF] {
+            let mut registers = [call, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            rsi.conduit().call(&mut registers);
+            assert_eq!(registers[0], result, "{call:#x}");
+        }
+        rsi.realm_config(RAM).unwrap();
+        let page = rsi.conduit().read(RAM, 4096).unwrap();
+        let shown = page[0x18..0x1c] != [0; 4];
+        assert_eq!(shown, highest == Version::V1_1);
+    }
 }
 
 #[test]
@@ -171,16 +215,26 @@ fn partial_progress_is_continued_and_refusal_is_told() {
         host.responses.push_back(HostResponse::Upto(RAM + part * GRANULE));
     }
     rsi.set_range(RAM, top, Ripas::Empty, ChangeDestroyed::No).unwrap();
-    for answer in [HostResponse::Upto(RAM + GRANULE), HostResponse::Reject] {
+    for answer in [HostResponse::Upto(RAM + GRANULE), HostResponse::RejectFrom(0)] {
         rsi.conduit().host.responses.push_back(answer);
     }
     assert_eq!(
         rsi.set_range(RAM, top, Ripas::Ram, ChangeDestroyed::No),
         Err(RangeError::Rejected { at: RAM + GRANULE })
     );
+    // As far as it is done and no further, and not at all when all of it is (A5.4, IDRPPK).
+    let host = &mut rsi.conduit().host;
+    host.responses.push_back(HostResponse::RejectFrom(RAM + 4 * GRANULE));
+    host.responses.push_back(HostResponse::RejectFrom(top));
+    let at = RAM + GRANULE;
+    let first = rsi.ipa_state_set(at, top, Ripas::Ram, ChangeDestroyed::No);
+    assert_eq!(first, Ok(RipasChange { new_base: RAM + 4 * GRANULE, accepted: false }));
+    assert_eq!(rsi.ipa_state_get(RAM, top).unwrap().top, RAM + 4 * GRANULE);
+    let rest = rsi.ipa_state_set(RAM + 4 * GRANULE, top, Ripas::Ram, ChangeDestroyed::No);
+    assert_eq!(rest, Ok(RipasChange { new_base: top, accepted: true }));
     // A host that refuses to take memory back merely makes no progress.
     for _ in 0..8 {
-        rsi.conduit().host.responses.push_back(HostResponse::Reject);
+        rsi.conduit().host.responses.push_back(HostResponse::RejectFrom(0));
     }
     assert_eq!(rsi.set_range(RAM, top, Ripas::Empty, ChangeDestroyed::No), Err(RangeError::NoProgress { at: RAM }));
 }
@@ -227,6 +281,32 @@ fn token_comes_in_parts_and_only_after_init() {
     assert_eq!(token[..64], [7; 64]);
     let part = rsi.attestation_token_continue(RAM, 0, 4096);
     assert_eq!(part, Err(Error::State));
+}
+
+#[test]
+fn a_token_is_of_one_rec_and_starts_anew() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    rsi.conduit().realm.attributes.signing_rounds = 3;
+    rsi.attestation_token_init(&[7; 64]).unwrap();
+    let mut other = rsi::rmm::Rec::default();
+    core::mem::swap(&mut rsi.conduit().rec, &mut other);
+    assert_eq!(rsi.attestation_token_continue(RAM, 0, 4096), Err(Error::State));
+    core::mem::swap(&mut rsi.conduit().rec, &mut other);
+    let incomplete = |len| Ok(TokenPart { len, complete: false });
+    for _ in 0..3 {
+        assert_eq!(rsi.attestation_token_continue(RAM, 0, 100), incomplete(0));
+    }
+    assert_eq!(rsi.attestation_token_continue(RAM, 0, 100), incomplete(100));
+    assert_eq!(rsi.attestation_token_continue(RAM, 0, 0), incomplete(0));
+    // Refused in each phase, without an effect on it.
+    assert_eq!(rsi.attestation_token_continue(0, 0, 100), Err(Error::Input));
+    rsi.attestation_token_init(&[8; 64]).unwrap();
+    assert_eq!(rsi.attestation_token_continue(0, 0, 100), Err(Error::Input));
+    for _ in 0..3 {
+        assert_eq!(rsi.attestation_token_continue(RAM, 0, 4096), incomplete(0));
+    }
+    assert_eq!(rsi.attestation_token_continue(RAM, 0, 4096), Ok(TokenPart { len: 384, complete: true }));
+    assert_eq!(rsi.conduit().read(RAM, 64), Some(vec![8; 64]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! This library is what of it knows no hardware: the option string, the realm's initial
 //! measurement, the attestation token, the device tree the host hands over, a UART, the placement of
-//! memory, syndromes, PSCI. The RSI state machine is in the `rsi` crate. The binary beside it
+//! memory, stage 1 walks, syndromes, PSCI. The RSI state machine is in the `rsi` crate. The binary beside it
 //! (`main.rs`) is the EL2 program.
 
 #![no_std]
@@ -21,6 +21,7 @@ pub mod ns16550;
 pub mod options;
 pub mod psci;
 pub mod rim;
+pub mod stage1;
 pub mod syndrome;
 pub mod token;
 pub mod verify;

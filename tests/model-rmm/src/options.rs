@@ -58,8 +58,8 @@ pub enum Dma {
 pub enum RipasHabit {
     /// Accepts all.
     Accept,
-    /// Refuses all after the first so many.
-    RejectAfter(u64),
+    /// Refuses all after the first so many, of each but so many granules at its start.
+    RejectAfter(u64, u64),
     /// Changes so many granules a call.
     Partial(u64),
     /// Accepts but changes nothing after the first so many.
@@ -98,6 +98,8 @@ pub struct Misbehaviour {
     pub dtb: Option<DtbLie>,
     /// SPI that fires without end.
     pub irq_storm: Option<u32>,
+    /// PSCI_CPU_ON is denied.
+    pub deny_cpu_on: bool,
     /// fw_cfg DMA writes once more after it is done.
     pub late_dma: bool,
     /// Offset of a byte of the first payload that is not what the owner built.
@@ -143,6 +145,10 @@ pub struct Options {
     pub uart: u64,
     /// Bytes of the kernel in fw_cfg that are its setup part.
     pub fw_cfg_setup: Option<u32>,
+    /// Bytes that an attestation token has at least.
+    pub token: u32,
+    /// Calls of RSI_ATTESTATION_TOKEN_CONTINUE that the RMM takes to sign a token.
+    pub signing: u32,
     /// Whether each RSI call is logged.
     pub log: bool,
     /// Misbehaviour.
@@ -170,6 +176,8 @@ impl Default for Options {
             align: rsi::GRANULE,
             uart: ns16550::BASE,
             fw_cfg_setup: None,
+            token: 0,
+            signing: 1,
             log: false,
             host: Misbehaviour {
                 ripas: RipasHabit::Accept,
@@ -180,6 +188,7 @@ impl Default for Options {
                 fw_cfg_size: None,
                 dtb: None,
                 irq_storm: None,
+                deny_cpu_on: false,
                 late_dma: false,
                 tamper: None,
             },
@@ -225,8 +234,8 @@ impl Options {
             "rmm" => choice(value, [("1.0", RmmVersion::V1), ("2.0", RmmVersion::V2)]).map(|rmm| self.rmm = rmm),
             "rsi" => versions(value).map(|versions| self.rsi = versions),
             "sve" => small(value, 0, 15).map(|sve| self.sve = Some(sve)),
-            "bps" => small(value, 0, 15).map(|bps| self.bps = bps),
-            "wps" => small(value, 0, 15).map(|wps| self.wps = wps),
+            "bps" => small(value, 1, 15).map(|bps| self.bps = bps),
+            "wps" => small(value, 1, 15).map(|wps| self.wps = wps),
             "pmu" => small(value, 0, 31).map(|pmu| self.pmu = Some(pmu)),
             "dma" => {
                 choice(value, [("shared", Dma::SharedBit), ("canonical", Dma::Canonical)]).map(|dma| self.dma = dma)
@@ -236,6 +245,8 @@ impl Options {
             "fw-cfg-setup" => {
                 number(value).and_then(|size| u32::try_from(size).ok()).map(|size| self.fw_cfg_setup = Some(size))
             }
+            "token" => number(value).filter(|size| *size <= 1 << 16).map(|size| self.token = size as u32),
+            "signing" => small(value, 0, 255).map(|rounds| self.signing = u32::from(rounds)),
             "log" => value.is_empty().then(|| self.log = true),
             _ => return self.host.set(key, value),
         };
@@ -268,6 +279,7 @@ impl Misbehaviour {
                 choice(value, lies).map(|lie| self.dtb = Some(lie))
             }
             "irq-storm" => small(value, 0, 255).map(|spi| self.irq_storm = Some(u32::from(spi))),
+            "cpu-on" => choice(value, [("deny", true)]).map(|deny| self.deny_cpu_on = deny),
             "late-dma" => value.is_empty().then(|| self.late_dma = true),
             "tamper" => number(value).map(|offset| self.tamper = Some(offset)),
             _ => return Err(OptionError::Unknown(key.to_string())),
@@ -343,12 +355,12 @@ fn versions(text: &str) -> Option<(Version, Version)> {
 }
 
 fn habit(text: &str) -> Option<RipasHabit> {
-    let (kind, count) = match text.split_once(':') {
-        Some((kind, count)) => (kind, number(count)?),
-        None => (text, 0),
-    };
+    let (kind, count) = text.split_once(':').unwrap_or((text, "0"));
+    let (count, granules) = count.split_once('+').unwrap_or((count, "0"));
+    let (count, granules) = (number(count)?, number(granules)?);
     Some(match kind {
-        "reject" => RipasHabit::RejectAfter(count),
+        "reject" => RipasHabit::RejectAfter(count, granules),
+        _ if granules > 0 => return None,
         "stall" => RipasHabit::StallAfter(count),
         "partial" if count > 0 => RipasHabit::Partial(count),
         _ => return None,
@@ -368,8 +380,8 @@ fn range(text: &str) -> Option<Range<u64>> {
 
 /// Names of all options, for the message that follows a refused one.
 pub const NAMES: &str = "firmware kvmtool kernel initrd ram width hash rpv rmm rsi sve bps wps pmu \
-     dma align uart fw-cfg-setup log ripas destroy empty device fw-cfg-change fw-cfg-size dtb irq-storm late-dma \
-     tamper append";
+     dma align uart fw-cfg-setup token signing log ripas cpu-on destroy empty device fw-cfg-change fw-cfg-size dtb \
+     irq-storm late-dma tamper append";
 
 /// The words of [`NAMES`].
 pub fn names() -> Vec<&'static str> {
@@ -384,7 +396,7 @@ mod tests {
     fn reads_a_launch() {
         let options = Options::parse(
             "model-rmm kernel=/a/Image initrd=/b ram=3G width=34 hash=sha-384 rmm=2.0 rsi=1.1 \
-             rpv=0102ff fw-cfg-setup=4K log append=console=ttyAMA0 ripas=not-an-option",
+             rpv=0102ff fw-cfg-setup=4K token=6000 signing=9 log append=console=ttyAMA0 ripas=not-an-option",
         )
         .unwrap();
         assert_eq!(options.launch, Launch::Kernel);
@@ -396,6 +408,7 @@ mod tests {
         assert_eq!(options.rpv[..4], [1, 2, 0xff, 0]);
         assert!(options.log);
         assert_eq!(options.fw_cfg_setup, Some(4096));
+        assert_eq!((options.token, options.signing), (6000, 9));
         assert_eq!(options.append.as_deref(), Some("console=ttyAMA0 ripas=not-an-option"));
     }
 
@@ -403,7 +416,7 @@ mod tests {
     fn reads_misbehaviour() {
         let host = Options::parse(
             "m ripas=partial:3 destroy=0x40001000@7 empty=0x48000000+64K device=0x9000000+4096 \
-             fw-cfg-change=etc/x fw-cfg-size=opt/a:b:0xffff dtb=overlap irq-storm=5 late-dma \
+             fw-cfg-change=etc/x cpu-on=deny fw-cfg-size=opt/a:b:0xffff dtb=overlap irq-storm=5 late-dma \
              tamper=4096",
         )
         .unwrap()
@@ -415,8 +428,12 @@ mod tests {
         assert_eq!(host.fw_cfg_change.as_deref(), Some("etc/x"));
         assert_eq!(host.fw_cfg_size, Some(("opt/a:b".to_string(), 0xffff)));
         assert_eq!(host.dtb, Some(DtbLie::Overlap));
-        assert_eq!((host.irq_storm, host.late_dma), (Some(5), true));
+        assert_eq!((host.irq_storm, host.late_dma, host.deny_cpu_on), (Some(5), true, true));
         assert_eq!(host.tamper, Some(4096));
+        let habit = |text| Options::parse(text).unwrap().host.ripas;
+        assert_eq!(habit("m ripas=reject"), RipasHabit::RejectAfter(0, 0));
+        assert_eq!(habit("m ripas=reject:4"), RipasHabit::RejectAfter(4, 0));
+        assert_eq!(habit("m ripas=reject:1+2"), RipasHabit::RejectAfter(1, 2));
     }
 
     #[test]
@@ -429,6 +446,11 @@ mod tests {
             "m hash=md5",
             "m rsi=1.1-1.0",
             "m ripas=partial",
+            "m ripas=stall:1+1",
+            "m ripas=reject:",
+            "m bps=0",
+            "m token=65537",
+            "m cpu-on=allow",
             "m empty=1+4096",
             "m empty=0xfffffffffffff000+0x2000",
             "m nothing",

@@ -16,6 +16,30 @@ pub mod fid {
     pub const FEATURES: u32 = 0x8400_000A;
 }
 
+/// The function identifier in x0: w0 (DEN0028 2.6) without the hint that SVE state needs no keeping,
+/// which is part of fast calls from SMCCC 1.3 on.
+pub fn function(x0: u64, smccc: u64) -> u32 {
+    const FAST: u32 = 1 << 31;
+    const SVE_HINT: u32 = 1 << 16;
+    let call = x0 as u32;
+    if smccc >= SMCCC_1_3 && call & FAST != 0 { call & !SVE_HINT } else { call }
+}
+
+/// SMCCC 1.3, which an RMM has where the CPU has SVE.
+pub const SMCCC_1_3: u64 = 0x1_0003;
+
+/// The version of SMCCC that DEN0137 B1.1 wants of an RMM on a CPU with these features (RNNFPH,
+/// RVXJJQ, RJNVJQ).
+pub fn smccc_version(sve: bool, sme: bool) -> u64 {
+    match (sve, sme) {
+        (_, true) => 0x1_0004,
+        (true, false) => SMCCC_1_3,
+        (false, false) => 0x1_0002,
+    }
+}
+
+/// DENIED: the host does not want it.
+pub const DENIED: i64 = -3;
 /// NOT_SUPPORTED.
 pub const NOT_SUPPORTED: i64 = -1;
 const INVALID_PARAMETERS: i64 = -2;
@@ -23,8 +47,8 @@ const ALREADY_ON: i64 = -4;
 const INVALID_ADDRESS: i64 = -9;
 
 /// Name of a PSCI or SMCCC function, if there is one.
-pub fn name(call: u64) -> Option<&'static str> {
-    Some(match call as u32 {
+pub fn name(call: u32) -> Option<&'static str> {
+    Some(match call {
         fid::SMCCC_VERSION => "SMCCC_VERSION",
         fid::VERSION => "PSCI_VERSION",
         fid::CPU_SUSPEND => "PSCI_CPU_SUSPEND",
@@ -40,8 +64,8 @@ pub fn name(call: u64) -> Option<&'static str> {
 
 /// How many registers from x1 on come back as zero from a call: those of PSCI outputs after a REC
 /// exit (DEN0137 A4.2.2, RNMSFT), otherwise those that every SMC may change (DEN0028 2.7).
-pub fn cleared(call: u64) -> usize {
-    match call as u32 {
+pub fn cleared(call: u32) -> usize {
+    match call {
         fid::CPU_SUSPEND | fid::CPU_ON | fid::AFFINITY_INFO => 6,
         _ => 3,
     }
@@ -71,16 +95,20 @@ pub enum Outcome {
     SystemReset,
 }
 
-/// Which RECs run.
+/// Which RECs run, and what the calls depend on beside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recs {
     on: Vec<bool>,
+    /// What SMCCC_VERSION answers.
+    pub smccc: u64,
+    /// Whether the host denies PSCI_CPU_ON (RMI_PSCI_COMPLETE with PSCI_DENIED).
+    pub deny_cpu_on: bool,
 }
 
 impl Recs {
-    /// `count` RECs of which the first runs.
-    pub fn new(count: usize) -> Self {
-        Self { on: (0..count).map(|index| index == 0).collect() }
+    /// `count` RECs of which the first runs, with this version of SMCCC.
+    pub fn new(count: usize, smccc: u64) -> Self {
+        Self { on: (0..count).map(|index| index == 0).collect(), smccc, deny_cpu_on: false }
     }
 
     /// Number of RECs that run.
@@ -104,13 +132,17 @@ impl Recs {
         usize::try_from(index).ok().filter(|index| *index < self.on.len())
     }
 
-    /// Answers a call of the REC `caller`; none when x0 names no PSCI function the RMM has.
-    pub fn call(&mut self, caller: usize, arguments: [u64; 4], is_protected: impl Fn(u64) -> bool) -> Option<Outcome> {
-        let [call, x1, x2, x3] = arguments;
-        // The identifier is in w0 (DEN0028 2.6).
-        let call = call as u32;
+    /// Answers the call `call` of the REC `caller` with x1 to x3; none when it is no PSCI function
+    /// that the RMM has.
+    pub fn call(
+        &mut self,
+        caller: usize,
+        call: u32,
+        [x1, x2, x3]: [u64; 3],
+        is_protected: impl Fn(u64) -> bool,
+    ) -> Option<Outcome> {
         Some(match call {
-            fid::SMCCC_VERSION => Outcome::Return(0x1_0002),
+            fid::SMCCC_VERSION => Outcome::Return(self.smccc as i64),
             fid::VERSION => Outcome::Return(0x1_0001),
             fid::CPU_SUSPEND => Outcome::Suspend,
             fid::CPU_OFF => {
@@ -127,7 +159,7 @@ impl Recs {
             fid::SYSTEM_OFF => Outcome::SystemOff,
             fid::SYSTEM_RESET => Outcome::SystemReset,
             fid::FEATURES => {
-                let known = name(x1).is_some();
+                let known = name(function(x1, self.smccc)).is_some();
                 Outcome::Return(if known { 0 } else { NOT_SUPPORTED })
             }
             _ => return None,
@@ -142,6 +174,7 @@ impl Recs {
             return Outcome::Return(INVALID_PARAMETERS);
         };
         match self.on.get_mut(rec) {
+            Some(false) if self.deny_cpu_on => return Outcome::Return(DENIED),
             Some(on @ false) => *on = true,
             _ => return Outcome::Return(ALREADY_ON),
         }
@@ -153,44 +186,76 @@ impl Recs {
 mod tests {
     use super::*;
 
-    fn call(recs: &mut Recs, arguments: [u64; 4]) -> Option<Outcome> {
-        recs.call(0, arguments, |ipa| ipa < 1 << 32)
+    fn call(recs: &mut Recs, [call, arguments @ ..]: [u64; 4]) -> Option<Outcome> {
+        let call = function(call, recs.smccc);
+        recs.call(0, call, arguments, |ipa| ipa < 1 << 32)
     }
 
     #[test]
     fn starts_each_rec_once() {
-        let mut recs = Recs::new(2);
+        let mut recs = Recs::new(2, 0x1_0002);
         let on = u64::from(fid::CPU_ON);
         let entry = 0x4000_0000;
         assert_eq!(call(&mut recs, [on, 2, entry, 7]), Some(Outcome::Return(-2)));
         assert_eq!(call(&mut recs, [on, 16, entry, 7]), Some(Outcome::Return(-2)));
+        assert_eq!(call(&mut recs, [on, 1 << 31 | 1, entry, 7]), Some(Outcome::Return(-2)));
         assert_eq!(call(&mut recs, [on, 1, 1 << 32, 7]), Some(Outcome::Return(-9)));
         assert_eq!(call(&mut recs, [on, 0, entry, 7]), Some(Outcome::Return(-4)));
         let info = [u64::from(fid::AFFINITY_INFO), 1, 0, 0];
         assert_eq!(call(&mut recs, info), Some(Outcome::Return(1)));
+        recs.deny_cpu_on = true;
+        assert_eq!(call(&mut recs, [on, 1, entry, 7]), Some(Outcome::Return(-3)));
+        assert_eq!(call(&mut recs, [on, 0, entry, 7]), Some(Outcome::Return(-4)), "the host cannot deny what is so");
+        assert_eq!(call(&mut recs, info), Some(Outcome::Return(1)));
+        recs.deny_cpu_on = false;
         let started = Outcome::Start { rec: 1, entry, context: 7 };
         assert_eq!(call(&mut recs, [on, 1, entry, 7]), Some(started));
         assert_eq!(call(&mut recs, [on, 1, entry, 7]), Some(Outcome::Return(-4)));
         assert_eq!(call(&mut recs, info), Some(Outcome::Return(0)));
         assert_eq!(recs.running(), 2);
-        recs.call(1, [u64::from(fid::CPU_OFF), 0, 0, 0], |_| true);
+        recs.call(1, fid::CPU_OFF, [0; 3], |_| true);
         assert_eq!(recs.running(), 1);
         assert_eq!(call(&mut recs, info), Some(Outcome::Return(1)));
     }
 
     #[test]
     fn argument_registers_do_not_survive() {
-        assert_eq!(cleared(fid::CPU_ON.into()), 6);
-        assert_eq!(cleared(fid::AFFINITY_INFO.into()), 6);
-        assert_eq!(cleared(fid::VERSION.into()), 3);
+        assert_eq!(cleared(fid::CPU_ON), 6);
+        assert_eq!(cleared(fid::AFFINITY_INFO), 6);
+        assert_eq!(cleared(fid::VERSION), 3);
         assert_eq!(cleared(0x8400_0050), 3);
     }
 
     #[test]
+    fn smccc_follows_the_cpu() {
+        for (sve, sme, version, hint) in
+            [(false, false, 0x1_0002, false), (true, false, 0x1_0003, true), (true, true, 0x1_0004, true)]
+        {
+            assert_eq!(smccc_version(sve, sme), version);
+            let mut recs = Recs::new(1, version);
+            assert_eq!(call(&mut recs, [0x8000_0000, 0, 0, 0]), Some(Outcome::Return(version as i64)));
+            let hinted = call(&mut recs, [0xdead_beef_8401_0000, 0, 0, 0]);
+            assert_eq!(hinted, hint.then_some(Outcome::Return(0x1_0001)), "{version:#x}");
+        }
+        // A call that is not fast has no such hint.
+        assert_eq!(function(0x4401_0000, SMCCC_1_3), 0x4401_0000);
+    }
+
+    #[test]
     fn offers_what_an_rmm_offers() {
-        let mut recs = Recs::new(1);
+        let mut recs = Recs::new(1, 0x1_0002);
         let features = u64::from(fid::FEATURES);
-        for known in [fid::CPU_ON, fid::SYSTEM_RESET, fid::SMCCC_VERSION] {
+        for known in [
+            fid::SMCCC_VERSION,
+            fid::VERSION,
+            fid::CPU_SUSPEND,
+            fid::CPU_OFF,
+            fid::CPU_ON,
+            fid::AFFINITY_INFO,
+            fid::SYSTEM_OFF,
+            fid::SYSTEM_RESET,
+            fid::FEATURES,
+        ] {
             let answer = call(&mut recs, [features, u64::from(known), 0, 0]);
             assert_eq!(answer, Some(Outcome::Return(0)));
         }

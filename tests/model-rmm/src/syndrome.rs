@@ -60,8 +60,10 @@ impl Access {
 pub enum Injection {
     /// Synchronous external abort, EA = 1 (DEN0137 A5.2.7).
     External,
+    /// The same on the lookup of this level of a stage 1 walk.
+    ExternalOnWalk(i8),
     /// Stage 1 address size fault at this level (DEN0137 A5.2.8).
-    AddressSize(u8),
+    AddressSize(i8),
 }
 
 /// ESR_EL1 of an abort injected in place of the stage 2 abort with `esr`, taken from EL0 or EL1.
@@ -73,18 +75,24 @@ pub fn injected(esr: u64, from_el0: bool, injection: Injection) -> u64 {
         (false, true) => 0x24,
         (false, false) => 0x25,
     };
-    let walk = esr >> 7 & 1 != 0;
     const IL: u64 = 1 << 25;
     const EA: u64 = 1 << 9;
     // WnR and CM are the realm's own doing; ISV and what it covers are for stage 2 only.
     let kept = if instruction { 0 } else { esr & (1 << 6 | 1 << 8) };
+    // Level -1 has codes of its own.
     let fault = match injection {
-        // The level of the walk is not told by a stage 2 abort: 3 is where most walks end.
-        Injection::External if walk => EA | 0b01_0111,
         Injection::External => EA | 0b01_0000,
-        Injection::AddressSize(level) => u64::from(level & 3),
+        Injection::ExternalOnWalk(-1) => EA | 0b01_0011,
+        Injection::ExternalOnWalk(level) => EA | 0b01_0100 | level as u64 & 3,
+        Injection::AddressSize(-1) => 0b10_1001,
+        Injection::AddressSize(level) => level as u64 & 3,
     };
     class << 26 | IL | kept | fault
+}
+
+/// Whether a stage 2 abort came from a stage 1 walk (S1PTW).
+pub fn is_walk(esr: u64) -> bool {
+    esr >> 7 & 1 != 0
 }
 
 /// ESR_EL1 of an instruction that is undefined to the realm.
@@ -121,7 +129,16 @@ mod tests {
         assert_eq!(injected(data, true, Injection::External) >> 26, 0x24);
         let fetch = 0x20 << 26 | 1 << 25 | 0x7;
         assert_eq!(injected(fetch, false, Injection::External), 0x21 << 26 | 1 << 25 | 1 << 9 | 0x10);
-        assert_eq!(injected(data | 1 << 7, false, Injection::External) & 0x3f, 0x17);
-        assert_eq!(injected(data, false, Injection::AddressSize(0)) & 0x23f, 0);
+        for (injection, status) in [
+            (Injection::ExternalOnWalk(-1), 0x213),
+            (Injection::ExternalOnWalk(0), 0x214),
+            (Injection::ExternalOnWalk(3), 0x217),
+            (Injection::AddressSize(-1), 0x29),
+            (Injection::AddressSize(0), 0),
+            (Injection::AddressSize(2), 2),
+        ] {
+            // S1PTW is for stage 2 only.
+            assert_eq!(injected(data | 1 << 7, false, injection) & 0x2bf, status, "{injection:?}");
+        }
     }
 }

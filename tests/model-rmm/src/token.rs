@@ -88,14 +88,20 @@ fn realm_claims(challenge: &[u8; 64], realm: &Attested, rak: &[u8]) -> Vec<u8> {
     encoder.int(44240).text(HashAlgorithm::Sha256.name()).into_bytes()
 }
 
-fn platform_claims(rak: &[u8]) -> Vec<u8> {
+/// Bytes of one component in the platform token at least.
+const COMPONENT: usize = 75;
+
+/// Claims of the platform; its software has so many components that they alone take `at_least`
+/// bytes.
+fn platform_claims(rak: &[u8], at_least: usize) -> Vec<u8> {
+    let components = at_least.div_ceil(COMPONENT).max(1);
     let challenge = hash(HashAlgorithm::Sha256, &[rak]);
     let implementation = hash(HashAlgorithm::Sha256, &[b"model RMM of realmfw"]);
     let digest = |value: &[u8; 64]| -> Vec<u8> { value.get(..32).unwrap_or_default().to_vec() };
     let implementation = digest(&implementation);
     let mut instance = vec![1];
     instance.extend_from_slice(&implementation);
-    Encoder::new()
+    let mut encoder = Encoder::new()
         .map(8)
         .int(10)
         .bytes(&digest(&challenge))
@@ -108,26 +114,18 @@ fn platform_claims(rak: &[u8]) -> Vec<u8> {
         .int(2396)
         .bytes(&implementation)
         .int(2399)
-        .array(1)
-        .map(3)
-        .int(1)
-        .text("RMM")
-        .int(2)
-        .bytes(&implementation)
-        .int(5)
-        .bytes(&implementation)
-        .int(2401)
-        .bytes(&[])
-        .int(2402)
-        .text(HashAlgorithm::Sha256.name())
-        .into_bytes()
+        .array(components as u64);
+    for _ in 0..components {
+        encoder = encoder.map(3).int(1).text("RMM").int(2).bytes(&implementation).int(5).bytes(&implementation);
+    }
+    encoder.int(2401).bytes(&[]).int(2402).text(HashAlgorithm::Sha256.name()).into_bytes()
 }
 
-/// Makes a token.
-pub fn token(challenge: &[u8; 64], realm: &Attested) -> Vec<u8> {
+/// Makes a token of `at_least` so many bytes.
+pub fn token(challenge: &[u8; 64], realm: &Attested, at_least: usize) -> Vec<u8> {
     let rak = test_key(REALM_KEY);
     let rak_public = cose_key(&rak);
-    let platform = sign1(&test_key(PLATFORM_KEY), &platform_claims(&rak_public));
+    let platform = sign1(&test_key(PLATFORM_KEY), &platform_claims(&rak_public, at_least));
     let realm = sign1(&rak, &realm_claims(challenge, realm, &rak_public));
     Encoder::new()
         .tag(TAG_COLLECTION)

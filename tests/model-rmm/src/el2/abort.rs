@@ -1,13 +1,14 @@
 //! Stage 2 aborts (DEN0137 A5.2): memory the host has yet to populate, devices to emulate, and
 //! everything else, which is injected or the end.
 
+use model_rmm::stage1::{Regime, Use};
 use model_rmm::syndrome::{self, Access, Injection};
-use rsi::Ripas;
+use rsi::{GRANULE, Ripas};
 
 use super::entry::Frame;
 use super::log::End;
 use super::state::State;
-use super::{exit, fw_cfg, gic, mmio, regs};
+use super::{exit, fw_cfg, gic, mmio, phys, regs};
 use crate::log;
 
 /// A data or instruction abort from the realm.
@@ -17,8 +18,13 @@ pub fn stage2(state: &mut State, frame: &mut Frame, esr: u64) {
     let fetch = syndrome::class(esr) == 0x20;
     let layout = &state.host.layout;
     if ipa >> layout.width != 0 {
-        // With stage 1 off the level is 0; a stage 1 leaf is at level 3 more often than not.
-        let level = if regs::sctlr_el1() & 1 == 0 { 0 } else { 3 };
+        let level = match used_at(state, esr, far, ipa) {
+            None => 0,
+            Some(Use::Leaf(level)) => level,
+            // What does not fit is the address of the table, which the level before has, or
+            // TTBR, whose faults are those of level 0.
+            Some(Use::Lookup(level)) => (level - 1).max(0),
+        };
         inject(state, frame, esr, Injection::AddressSize(level));
         return;
     }
@@ -29,13 +35,13 @@ pub fn stage2(state: &mut State, frame: &mut Frame, esr: u64) {
     }
     let canonical = ipa & !bit;
     if fetch {
-        inject(state, frame, esr, Injection::External);
+        external(state, frame, esr);
     } else if layout.is_memory(canonical) {
         if state.realm.ripas.get(canonical) == Ripas::Empty {
             state.host.share(canonical);
         } else {
             log!("host: access to the shared alias {ipa:#x} of a page that is not EMPTY");
-            inject(state, frame, esr, Injection::External);
+            external(state, frame, esr);
         }
     } else {
         device(state, frame, esr, canonical);
@@ -47,12 +53,38 @@ fn protected(state: &mut State, frame: &mut Frame, esr: u64, ipa: u64) {
         Ripas::Ram => {
             state.host.private_page(ipa);
         }
-        Ripas::Empty => inject(state, frame, esr, Injection::External),
+        Ripas::Empty => external(state, frame, esr),
         found @ (Ripas::Destroyed | Ripas::Dev) => {
             let why = alloc::format!("access to {ipa:#x}, which is {found:?}, at pc {:#x}", frame.pc);
             state.end(End::Fault, &why);
         }
     }
+}
+
+/// What the realm's own translation does at `ipa`, for which the abort is; none with stage 1 off.
+fn used_at(state: &State, esr: u64, va: u64, ipa: u64) -> Option<Use> {
+    if regs::sctlr_el1() & 1 == 0 {
+        return None;
+    }
+    let regime = Regime { tcr: regs::tcr_el1(), ttbr0: regs::ttbr0_el1(), ttbr1: regs::ttbr1_el1() };
+    let page = |address: u64| address & !(GRANULE - 1);
+    let walk = syndrome::is_walk(esr);
+    let uses = |what, at| page(at) == page(ipa) && walk == matches!(what, Use::Lookup(_));
+    let read = |at: u64| Some(phys::read_word(state.host.stage2.lookup(page(at))? + at % GRANULE));
+    // Another CPU may have changed the tables meanwhile: level 3 is where most walks end.
+    let otherwise = if walk { Use::Lookup(3) } else { Use::Leaf(3) };
+    Some(regime.find(va, uses, read).unwrap_or(otherwise))
+}
+
+/// An external abort for the access with the syndrome `esr`.
+fn external(state: &mut State, frame: &mut Frame, esr: u64) {
+    let far = regs::far_el2();
+    let ipa = (regs::hpfar_el2() & 0xfff_ffff_fff0) << 8;
+    let injection = match used_at(state, esr, far, ipa) {
+        Some(Use::Lookup(level)) => Injection::ExternalOnWalk(level),
+        _ => Injection::External,
+    };
+    inject(state, frame, esr, injection);
 }
 
 fn inject(state: &mut State, frame: &mut Frame, esr: u64, injection: Injection) {
@@ -95,7 +127,7 @@ fn device(state: &mut State, frame: &mut Frame, esr: u64, address: u64) {
             if place.is_some() && access.is_none() {
                 log!("host: device access to {address:#x} at pc {:#x} has no syndrome", frame.pc);
             }
-            inject(state, frame, esr, Injection::External);
+            external(state, frame, esr);
         }
     }
 }

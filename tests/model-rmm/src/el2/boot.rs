@@ -23,9 +23,9 @@ use super::log::{self, stop};
 use super::pool::Pool;
 use super::semihosting::{self, File};
 use super::stage2::Stage2;
-use super::state::{self, Counts, State};
+use super::state::{self, Counts, Start, State};
 use super::uart::Uart;
-use super::{cpu, gic, phys};
+use super::{cpu, gic, phys, regs};
 use crate::log;
 
 /// Makes the realm; its first REC can be entered afterwards.
@@ -36,6 +36,9 @@ pub fn boot() {
     });
     if !(options.rsi.0..=options.rsi.1).contains(&rsi::Version::V1_0) {
         log!("host: its RMM offers RSI {} to {} only", options.rsi.0, options.rsi.1);
+    }
+    if let Some(why) = cpu::lacks(&options) {
+        stop(format!("RMI_REALM_CREATE fails: {why}"));
     }
     let mut tree = qemu_tree();
     let uart = match options.launch {
@@ -82,6 +85,8 @@ pub fn boot() {
         hash: options.hash,
         rpv: options.rpv,
         versions: options.rsi,
+        gicv3_vtr: regs::ich_vtr() as u32,
+        signing_rounds: options.signing,
     });
     let mut host = make_host(options, layout, machine, uart);
     let mut rim = init_ripas(&mut realm, &host, &image, &plan);
@@ -99,20 +104,15 @@ pub fn boot() {
     log!("realm: {:?} launch, IPA width {}", host.options.launch, host.layout.width);
     log!("realm: RAM {:#x?}, devices use {:?} addresses", host.layout.ram, host.layout.dma);
     log!("realm: RIM {} {}", host.options.hash.name(), hex(&rim.value()));
-    let mut starts = vec![(0, 0); cpus];
+    let mut starts = vec![Start::default(); cpus];
     if let Some(first) = starts.first_mut() {
-        *first = (plan.pc, plan.x0);
+        *first = Start { pc: plan.pc, x0: plan.x0, big_endian: false };
     }
+    let mut psci = Recs::new(cpus, cpu::smccc());
+    psci.deny_cpu_on = host.options.host.deny_cpu_on;
     host.conversions = (0, 0);
     host.returned = (0, 0);
-    state::set(State {
-        realm,
-        recs: vec![Rec::default(); cpus],
-        psci: Recs::new(cpus),
-        starts,
-        host,
-        counts: Counts::default(),
-    });
+    state::set(State { realm, recs: vec![Rec::default(); cpus], psci, starts, host, counts: Counts::default() });
 }
 
 /// Bytes as hexadecimal digits.
@@ -167,6 +167,7 @@ fn init_ripas(realm: &mut Realm, host: &Host, image: &Payload, plan: &Plan) -> R
         pmu_num_ctrs: u32::from(options.pmu.unwrap_or(0)),
         hash: options.hash,
     });
+    log!("realm: parameters measure {}", hex(&rim.value()));
     // Beyond the pages of its file, memory in place of flash stays EMPTY.
     let file = plan.image..plan.image + image.file.len.next_multiple_of(GRANULE);
     let mut ranges: Vec<Range<u64>> = vec![host.layout.ram.clone()];

@@ -4,12 +4,12 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use model_rmm::psci::{self, Outcome};
-use rsi::{GRANULE, Ripas, Status, Version, fid};
+use rsi::{GRANULE, Status, Version, fid};
 
 use super::entry::Frame;
 use super::log::End;
-use super::state::State;
-use super::{cpu, exit, state};
+use super::state::{Start, State};
+use super::{cpu, exit, regs, state};
 use crate::log;
 
 /// What to do once the lock is released.
@@ -32,14 +32,15 @@ pub fn smc(frame: &mut Frame, cpu: usize) {
 }
 
 fn dispatch(state: &mut State, frame: &mut Frame, cpu: usize) -> After {
-    let call = frame.x.first().copied().unwrap_or(0);
-    if let Some(name) = fid::name(call & 0xffff_ffff) {
-        rsi(state, frame, cpu, name);
+    let [x0, x1, x2, x3, ..] = frame.x;
+    let call = psci::function(x0, state.psci.smccc);
+    if let Some(name) = fid::name(call.into())
+        && rsi(state, frame, cpu, call, name)
+    {
         return After::Return;
     }
-    let [x0, x1, x2, x3, ..] = frame.x;
     let half = state.realm.ripas.top();
-    let outcome = state.psci.call(cpu, [x0, x1, x2, x3], |ipa| ipa < half);
+    let outcome = state.psci.call(cpu, call, [x1, x2, x3], |ipa| ipa < half);
     let name = psci::name(call).unwrap_or("unknown function");
     state.counts.call(name);
     if state.host.options.log {
@@ -52,7 +53,12 @@ fn dispatch(state: &mut State, frame: &mut Frame, cpu: usize) -> After {
         }
     };
     match outcome {
-        Some(Outcome::Return(value)) => result(value),
+        Some(Outcome::Return(value)) => {
+            if value == psci::DENIED {
+                log!("host: denied {name} of {x1:#x}");
+            }
+            result(value)
+        }
         None => result(psci::NOT_SUPPORTED),
         Some(Outcome::Suspend) => {
             result(0);
@@ -60,7 +66,8 @@ fn dispatch(state: &mut State, frame: &mut Frame, cpu: usize) -> After {
         }
         Some(Outcome::Start { rec, entry, context }) => {
             if let Some(start) = state.starts.get_mut(rec) {
-                *start = (entry, context);
+                // A REC starts in the byte order of its caller (DEN0022 6.4.3.4).
+                *start = Start { pc: entry, x0: context, big_endian: regs::sctlr_el1() & cpu::SCTLR_EE != 0 };
             }
             result(0);
             return After::Start(rec);
@@ -77,44 +84,52 @@ fn dispatch(state: &mut State, frame: &mut Frame, cpu: usize) -> After {
     After::Return
 }
 
-fn rsi(state: &mut State, frame: &mut Frame, cpu: usize, name: &'static str) {
-    state.counts.call(name);
+/// The RSI call `call`; false when the RMM does not have it.
+fn rsi(state: &mut State, frame: &mut Frame, cpu: usize, call: u32, name: &'static str) -> bool {
+    let call = u64::from(call);
     let host = &mut state.host;
     host.rsi_calls = host.rsi_calls.saturating_add(1);
     if let Some((ipa, number)) = host.options.host.destroy
         && host.rsi_calls == number
     {
-        host.destroy(ipa & !(GRANULE - 1));
         let base = ipa & !(GRANULE - 1);
-        state.realm.ripas.set(base, base + GRANULE, Ripas::Destroyed);
-        log!("host: destroyed the page at {base:#x} before RSI call {number}");
+        host.destroy(base);
+        match state.realm.destroy(base) {
+            true => log!("host: destroyed the page at {base:#x} before RSI call {number}"),
+            false => log!("host: took the memory of the page at {base:#x}, which is not RAM, before RSI call {number}"),
+        }
     }
     let before = frame.x;
     let Some(rec) = state.recs.get_mut(cpu) else {
-        return;
+        return false;
     };
-    if let Err(fault) = state.realm.handle(rec, &mut frame.x, &mut state.host) {
-        let why = alloc::format!(
-            "{name} names {:#x}, which is {:?}, at pc {:#x}",
-            fault.ipa,
-            state.realm.ripas.get(fault.ipa),
-            frame.pc
-        );
-        state.end(End::Fault, &why);
+    match state.realm.handle(call, rec, &mut frame.x, &mut state.host) {
+        Ok(true) => state.counts.call(name),
+        Ok(false) => return false,
+        Err(fault) => {
+            state.counts.call(name);
+            let why = alloc::format!(
+                "{name} names {:#x}, which is {:?}, at pc {:#x}",
+                fault.ipa,
+                state.realm.ripas.get(fault.ipa),
+                frame.pc
+            );
+            state.end(End::Fault, &why);
+        }
     }
-    let ([call, revision, ..], [result, ..]) = (before, frame.x);
-    if call & 0xffff_ffff == fid::VERSION && result == Status::Success as u64 {
+    let ([_, revision, ..], [result, ..]) = (before, frame.x);
+    if call == fid::VERSION && result == Status::Success as u64 {
         state.counts.version = state.counts.version.max(Version::from_raw(revision));
     }
     if state.host.options.log {
-        log!("{}", describe(name, cpu, &before, &frame.x));
+        log!("{}", describe(name, call, cpu, &before, &frame.x));
     }
+    true
 }
 
 /// One line: the call's arguments and results.
-fn describe(name: &str, cpu: usize, before: &[u64; 31], after: &[u64; 31]) -> String {
-    let [call, ..] = *before;
-    let (arguments, results) = match call & 0xffff_ffff {
+fn describe(name: &str, call: u64, cpu: usize, before: &[u64; 31], after: &[u64; 31]) -> String {
+    let (arguments, results) = match call {
         fid::VERSION => (1, 2),
         fid::FEATURES => (1, 1),
         fid::MEASUREMENT_READ => (1, 8),
@@ -137,7 +152,7 @@ fn describe(name: &str, cpu: usize, before: &[u64; 31], after: &[u64; 31]) -> St
         Some(status) => write!(line, "{status:?}"),
         None => write!(line, "{result:#x}"),
     };
-    if results > 0 && result != Status::ErrorInput as u64 || call & 0xffff_ffff == fid::VERSION {
+    if results > 0 && result != Status::ErrorInput as u64 || call == fid::VERSION {
         let _ = write!(line, " {}", words(after, results));
     }
     line

@@ -133,7 +133,10 @@ pub fn undefined(frame: &mut Frame, pc: u64) {
 
 /// Takes an exception to EL1 of the realm (DDI0487 D1.3).
 pub fn inject(frame: &mut Frame, esr: u64, far: Option<u64>) {
-    const KEPT: u64 = 0xf000_0000 | 1 << 24 | 1 << 22 | 1 << 12;
+    // NZCV, DIT and PAN stay; SSBS becomes what SCTLR_EL1.DSSBS says.
+    const KEPT: u64 = 0xf000_0000 | 1 << 24 | 1 << 22;
+    const DSSBS: u64 = 1 << 44;
+    const SSBS: u64 = 1 << 12;
     const PAN: u64 = 1 << 22;
     const SPAN: u64 = 1 << 23;
     const EL1H_MASKED: u64 = 0x3c5;
@@ -148,7 +151,9 @@ pub fn inject(frame: &mut Frame, esr: u64, far: Option<u64>) {
         0b0100 => 0x000,
         _ => 0x400,
     };
-    let pan = if regs::sctlr_el1() & SPAN == 0 { PAN } else { 0 };
+    let sctlr = regs::sctlr_el1();
+    let pan = if sctlr & SPAN == 0 { PAN } else { 0 };
+    let ssbs = if sctlr & DSSBS != 0 { SSBS } else { 0 };
     frame.pc = regs::vbar_el1().wrapping_add(offset);
-    frame.pstate = frame.pstate & KEPT | EL1H_MASKED | pan;
+    frame.pstate = frame.pstate & KEPT | EL1H_MASKED | pan | ssbs;
 }

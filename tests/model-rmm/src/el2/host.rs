@@ -1,5 +1,7 @@
 //! The host: memory for the realm, answers to its requests.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -157,8 +159,8 @@ impl Host {
         });
     }
 
-    /// Takes a page away, private (RMI_DATA_DESTROY) or shared (RMI_RTT_UNMAP_UNPROTECTED): its
-    /// alias is there only while it is EMPTY.
+    /// Takes the memory of a page away, private (RMI_DATA_DESTROY) or shared
+    /// (RMI_RTT_UNMAP_UNPROTECTED): its alias is there only while it is EMPTY.
     pub fn destroy(&mut self, ipa: u64) {
         self.unmap_private(ipa, ipa + GRANULE);
         self.unmap_shared(ipa, ipa + GRANULE);
@@ -180,9 +182,11 @@ impl Machine for Host {
         self.requests = self.requests.saturating_add(1);
         let number = self.requests;
         match self.options.host.ripas {
-            RipasHabit::RejectAfter(good) if number > good => {
-                log!("host: rejected RIPAS request {number} for {base:#x}..{top:#x}");
-                return HostResponse::Reject;
+            RipasHabit::RejectAfter(good, granules) if number > good => {
+                let from = base.saturating_add(granules.saturating_mul(GRANULE)).min(top);
+                let after = if from > base { format!(" from {from:#x} on") } else { String::new() };
+                log!("host: rejected RIPAS request {number} for {base:#x}..{top:#x}{after}");
+                return HostResponse::RejectFrom(from);
             }
             RipasHabit::StallAfter(good) if number > good => {
                 log!("host: made no progress on RIPAS request {number} for {base:#x}..{top:#x}");
@@ -245,6 +249,6 @@ impl Machine for Host {
     }
 
     fn token(&mut self, challenge: &[u8; 64], realm: &Attested) -> Vec<u8> {
-        token::token(challenge, realm)
+        token::token(challenge, realm, self.options.token as usize)
     }
 }

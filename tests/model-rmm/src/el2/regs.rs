@@ -56,6 +56,16 @@ readable! {
     sctlr_el1 = sctlr_el1;
     /// VBAR_EL1.
     vbar_el1 = vbar_el1;
+    /// TCR_EL1.
+    tcr_el1 = tcr_el1;
+    /// TTBR0_EL1.
+    ttbr0_el1 = ttbr0_el1;
+    /// TTBR1_EL1.
+    ttbr1_el1 = ttbr1_el1;
+    /// PMCR_EL0.
+    pmcr_el0 = pmcr;
+    /// ICH_VTR_EL2.
+    S3_4_C12_C11_1 = ich_vtr;
     /// ICH_HCR_EL2.
     S3_4_C12_C11_0 = ich_hcr;
     /// ICH_LR0_EL2.
@@ -176,6 +186,14 @@ pub fn id_register(crm: u64, op2: u64) -> u64 {
         (7, 0, S3_0_C0_C7_0), (7, 1, S3_0_C0_C7_1), (7, 2, S3_0_C0_C7_2), (7, 3, S3_0_C0_C7_3),
         (7, 4, S3_0_C0_C7_4),
     )
+}
+
+/// The SVE vector length in force, in quadwords; CPTR_EL2 must let SVE pass.
+pub fn vector_quadwords() -> u64 {
+    let bytes: u64;
+    // SAFETY: `rdvl x0, #1` by its encoding, as the target has no SVE; it only reads the length.
+    unsafe { asm!(".inst 0x04bf5020", out("x0") bytes, options(nomem, nostack)) };
+    bytes / 16
 }
 
 /// Forgets all stage 1 and stage 2 translations of the realm on all CPUs.

@@ -23,12 +23,23 @@ pub struct State {
     pub recs: Vec<Rec>,
     /// Which RECs run.
     pub psci: Recs,
-    /// Where RECs that were started begin: pc and x0.
-    pub starts: Vec<(u64, u64)>,
+    /// Where RECs that were started begin.
+    pub starts: Vec<Start>,
     /// The host.
     pub host: Host,
     /// What happened how often.
     pub counts: Counts,
+}
+
+/// How a REC starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// Program counter.
+    pub pc: u64,
+    /// x0.
+    pub x0: u64,
+    /// Whether data is big-endian.
+    pub big_endian: bool,
 }
 
 /// What happened how often.

@@ -61,7 +61,9 @@ fn id(options: &Options, crm: u64, op2: u64) -> u64 {
     const SVE: u64 = fields([32]);
     const RME_EL3: u64 = fields([52, 12]);
     const MTE_SME_MPAM_NMI: u64 = fields([8, 24, 16, 36]);
-    const TRACE_SPE_BRBE: u64 = fields([4, 28, 32, 40, 44, 52]);
+    // Trace, PMU snapshots, SEBEP, context-aware breakpoints, SPE, BRBE.
+    const TRACE_SPE_BRBE: u64 = fields([4, 16, 24, 28, 32, 40, 44, 52, 56]);
+    const EBEP_ICNTR: u64 = fields([48, 36]);
     const PMU: u64 = fields([8]);
     const BPS_WPS: u64 = fields([12, 20]);
     let value = regs::id_register(crm, op2);
@@ -75,9 +77,10 @@ fn id(options: &Options, crm: u64, op2: u64) -> u64 {
         (4, 5) => 0,
         (5, 0) => {
             let pmu = if options.pmu.is_some() { 0 } else { PMU };
-            let least = |shift: u32, limit: u8| (value >> shift & 0xf).min(u64::from(limit)) << shift;
-            value & !(TRACE_SPE_BRBE | BPS_WPS | pmu) | least(12, options.bps) | least(20, options.wps)
+            let (bps, wps) = (u64::from(options.bps), u64::from(options.wps));
+            value & !(TRACE_SPE_BRBE | BPS_WPS | pmu) | bps << 12 | wps << 20
         }
+        (5, 1) => value & !EBEP_ICNTR,
         _ => value,
     }
 }

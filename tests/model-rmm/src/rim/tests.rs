@@ -25,6 +25,21 @@ fn sha256_of_2_mib_blocks() {
 }
 
 #[test]
+fn every_parameter_has_its_place() {
+    let params = RealmParams {
+        flags: RealmParams::FLAG_SVE | RealmParams::FLAG_PMU,
+        s2sz: 40,
+        sve_vl: 3,
+        num_bps: 5,
+        num_wps: 2,
+        pmu_num_ctrs: 4,
+        hash: HashAlgorithm::Sha256,
+    };
+    let expected = "4ec7fbba468d9c7f1997cc301e44e19cc1b9bb574e55fbfe07eca65986a18f1e";
+    assert_eq!(hex(&Rim::new(&params).value()), alloc::format!("{expected:0<128}"));
+}
+
+#[test]
 fn sha512_without_ripas_as_in_rmm_2() {
     let mut rim = Rim::new(&params(33, HashAlgorithm::Sha512));
     rim.data(0, &page());
