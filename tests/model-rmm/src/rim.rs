@@ -26,6 +26,8 @@ pub struct RealmParams {
 }
 
 impl RealmParams {
+    /// RmiRealmFlags bit of LPA2, which IPA widths beyond 48 need.
+    pub const FLAG_LPA2: u64 = 1;
     /// RmiRealmFlags bit of SVE.
     pub const FLAG_SVE: u64 = 1 << 1;
     /// RmiRealmFlags bit of the PMU.

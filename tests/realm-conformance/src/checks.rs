@@ -15,6 +15,9 @@ mod interrupts;
 mod measure;
 mod memory;
 mod power;
+mod registers;
+mod tokens;
+mod translation;
 
 /// What the groups share.
 pub struct Checks {
@@ -24,6 +27,8 @@ pub struct Checks {
     hash: HashAlgorithm,
     /// Bytes that the host can convert at once: its page size.
     unit: u64,
+    /// The highest revision of RSI.
+    higher: u64,
     passed: u32,
     failed: u32,
 }
@@ -36,6 +41,15 @@ fn page() -> u64 {
 /// Memory that changes its state: room for three units.
 fn changing_page() -> u64 {
     start::changing()
+}
+
+/// Bytes as hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl core::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 impl Checks {
@@ -65,6 +79,27 @@ impl Checks {
         self.check(rule, result == expected, format_args!("result {result:#x}, expected {expected:#x}"));
     }
 
+    /// Checks one rule for each of `cases`: x0 and x1, or whatever two numbers `found` makes of it,
+    /// are as `expected`.
+    fn every(&mut self, rule: &str, cases: &[u64], expected: [u64; 2], found: impl Fn(&mut Self, u64) -> [u64; 2]) {
+        let mut wrong = None;
+        for case in cases {
+            let found = found(self, *case);
+            if found != expected {
+                wrong = wrong.or(Some((*case, found)));
+            }
+        }
+        self.check(rule, wrong.is_none(), format_args!("{wrong:x?}, expected {expected:x?}"));
+    }
+
+    /// Checks that a call has this x0 with each of `cases` as its x1.
+    fn results(&mut self, rule: &str, call: u64, cases: &[u64], expected: u64) {
+        self.every(rule, cases, [expected, 0], |this, case| {
+            let [result, ..] = this.raw(&[call, case]);
+            [result, 0]
+        });
+    }
+
     fn shared_bit(&self) -> u64 {
         1 << (self.config.ipa_width - 1)
     }
@@ -91,8 +126,14 @@ pub fn off() -> ! {
 
 static SECOND: AtomicU64 = AtomicU64::new(0);
 
-/// What a second CPU does: leaves its context where the first looks, then stops.
+/// What a second CPU does: the work that its context names, whose results it leaves where the
+/// first looks, then stops.
 pub fn second(mut rsi: Rsi<SmcConduit>, context: u64) -> ! {
+    if context == tokens::CONTEXT {
+        tokens::second(&mut rsi);
+    } else {
+        power::second();
+    }
     SECOND.store(context, Ordering::SeqCst);
     const CPU_OFF: u64 = 0x8400_0002;
     let mut registers = [0; 11];
@@ -123,6 +164,7 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
         hash: HashAlgorithm::from_raw(config.hash_algorithm).unwrap_or(HashAlgorithm::Sha256),
         config,
         unit: GRANULE,
+        higher: 0,
         passed: 0,
         failed: 0,
     };
@@ -137,13 +179,16 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
     if [0x4000, 0x1_0000].contains(&unit) {
         checks.unit = unit;
     }
+    console::line(format_args!("INFO spare pages from {:#x}", changing_page()));
     for (base, size) in machine.memory.iter().take(machine.memories) {
         console::line(format_args!("INFO memory {base:#x} {size:#x}"));
     }
     checks.measurements();
     checks.calls();
+    checks.registers();
     checks.states();
     checks.accesses();
+    checks.translated();
     checks.host();
     checks.interrupts();
     checks.tokens();

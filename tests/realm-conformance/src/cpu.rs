@@ -42,3 +42,61 @@ pub fn timer(on: bool) {
     write!("cntv_tval_el0", 1000_u64);
     write!("cntv_ctl_el0", u64::from(on));
 }
+
+/// How this CPU runs.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// SCTLR_EL1.
+    pub sctlr: u64,
+    /// DAIF.
+    pub daif: u64,
+    /// CurrentEL.
+    pub level: u64,
+    /// SPSel.
+    pub stack: u64,
+}
+
+/// How this CPU runs; the payload leaves these registers as they were at its entry.
+pub fn state() -> State {
+    let (sctlr, daif, level, stack);
+    // SAFETY: reads of registers.
+    unsafe {
+        asm!("mrs {}, sctlr_el1", "mrs {}, daif", "mrs {}, currentel", "mrs {}, spsel",
+             out(reg) sctlr, out(reg) daif, out(reg) level, out(reg) stack, options(nomem, nostack));
+    }
+    State { sctlr, daif, level, stack }
+}
+
+/// FAR_EL1: the address of the last abort.
+pub fn fault_address() -> u64 {
+    let far;
+    // SAFETY: a read of a register.
+    unsafe { asm!("mrs {}, far_el1", out(reg) far, options(nomem, nostack)) };
+    far
+}
+
+/// ID_AA64MMFR0_EL1.
+pub fn memory_features() -> u64 {
+    let mmfr0;
+    // SAFETY: a read of an ID register.
+    unsafe { asm!("mrs {}, id_aa64mmfr0_el1", out(reg) mmfr0, options(nomem, nostack)) };
+    mmfr0
+}
+
+/// The registers of stage 1, for when it is on.
+pub fn translate(mair: u64, tcr: u64, ttbr0: u64, ttbr1: u64) {
+    write!("mair_el1", mair);
+    write!("tcr_el1", tcr);
+    write!("ttbr0_el1", ttbr0);
+    write!("ttbr1_el1", ttbr1);
+}
+
+/// Lets SVE instructions pass at EL1, with the longest vectors there are.
+pub fn allow_vectors(there: bool) {
+    const ZEN_FPEN: u64 = 3 << 16 | 3 << 20;
+    const LONGEST: u64 = 0xf;
+    write!("cpacr_el1", ZEN_FPEN);
+    if there {
+        write!("S3_0_C1_C2_0", LONGEST);
+    }
+}

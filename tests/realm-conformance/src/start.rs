@@ -83,6 +83,62 @@ second_start:
     PROBE   probe_load_pair, ldp w0, w2, [x9]
     PROBE   probe_load_write_back, ldr w0, [x9], #4
     PROBE   probe_hvc, hvc #0
+    // CPUACTLR_EL1 of several CPUs of Arm: op1, CRn = 1, 15 are for the implementation.
+    PROBE   probe_implementation_defined, mrs x0, S3_1_C15_C2_0
+    PROBE   probe_counters, mrs x0, pmcr_el0
+    // rdvl x0, #1, by its encoding.
+    PROBE   probe_vector_length, .inst 0x04bf5020
+
+    // probe_translated(address): a load with the MMU on.
+    .global probe_translated
+probe_translated:
+    mov     x9, x0
+    mov     x2, #1
+    msr     tpidr_el1, x2
+    mov     x10, x30
+    mrs     x12, sctlr_el1
+    orr     x13, x12, #1
+    dsb     sy
+    tlbi    vmalle1
+    dsb     sy
+    isb
+    msr     sctlr_el1, x13
+    isb
+    bl      3f
+    msr     sctlr_el1, x12
+    isb
+    msr     tpidr_el1, xzr
+    ret     x10
+3:  ldr     w0, [x9]
+    mov     x1, #0
+    ret
+
+    // smc_all(registers): x0 to x17 from there and back.
+    .global smc_all
+smc_all:
+    stp     x19, x30, [sp, #-16]!
+    mov     x19, x0
+    ldp     x0, x1, [x19]
+    ldp     x2, x3, [x19, #16]
+    ldp     x4, x5, [x19, #32]
+    ldp     x6, x7, [x19, #48]
+    ldp     x8, x9, [x19, #64]
+    ldp     x10, x11, [x19, #80]
+    ldp     x12, x13, [x19, #96]
+    ldp     x14, x15, [x19, #112]
+    ldp     x16, x17, [x19, #128]
+    smc     #0
+    stp     x0, x1, [x19]
+    stp     x2, x3, [x19, #16]
+    stp     x4, x5, [x19, #32]
+    stp     x6, x7, [x19, #48]
+    stp     x8, x9, [x19, #64]
+    stp     x10, x11, [x19, #80]
+    stp     x12, x13, [x19, #96]
+    stp     x14, x15, [x19, #112]
+    stp     x16, x17, [x19, #128]
+    ldp     x19, x30, [sp], #16
+    ret
 
     .global probe_fetch
 probe_fetch:
@@ -131,9 +187,15 @@ unsafe extern "C" {
     fn probe_load_write_back(address: u64) -> Outcome;
     fn probe_fetch(address: u64) -> Outcome;
     fn probe_hvc() -> Outcome;
+    fn probe_implementation_defined() -> Outcome;
+    fn probe_counters() -> Outcome;
+    fn probe_vector_length() -> Outcome;
+    fn probe_translated(address: u64) -> Outcome;
+    fn smc_all(registers: &mut [u64; 18]);
     fn second_start();
     static scratch_page: [u8; 4096];
     static changing_pages: [u8; 3 * 65536];
+    static translation_tables: [u8; 3 * 4096];
 }
 
 /// An access that may fault.
@@ -149,6 +211,8 @@ pub enum Probe {
     LoadWriteBack,
     /// A call: instruction fetch.
     Fetch,
+    /// `ldr w, [x]` with the MMU on.
+    Translated,
 }
 
 /// Makes the access at `address` (identity mapped: MMU off). Returns what was loaded, or ESR_EL1.
@@ -163,12 +227,47 @@ pub fn probe(kind: Probe, address: u64) -> Result<u64, u64> {
             Probe::LoadPair => probe_load_pair(address),
             Probe::LoadWriteBack => probe_load_write_back(address),
             Probe::Fetch => probe_fetch(address),
+            Probe::Translated => probe_translated(address),
         }
     };
+    result(&outcome)
+}
+
+fn result(outcome: &Outcome) -> Result<u64, u64> {
     match outcome.syndrome {
         0 => Ok(outcome.value),
         syndrome => Err(syndrome),
     }
+}
+
+/// An instruction that may be undefined.
+#[derive(Clone, Copy, Debug)]
+pub enum Instruction {
+    /// A read of an IMPLEMENTATION DEFINED register.
+    ImplementationDefined,
+    /// A read of PMCR_EL0.
+    Counters,
+    /// The SVE vector length in bytes.
+    VectorLength,
+}
+
+/// Executes the instruction. Returns what it read, or ESR_EL1.
+pub fn execute(instruction: Instruction) -> Result<u64, u64> {
+    // SAFETY: each changes x0 only; an exception comes back as the syndrome.
+    let outcome = unsafe {
+        match instruction {
+            Instruction::ImplementationDefined => probe_implementation_defined(),
+            Instruction::Counters => probe_counters(),
+            Instruction::VectorLength => probe_vector_length(),
+        }
+    };
+    result(&outcome)
+}
+
+/// Makes the call in `registers`, x0 to x17, and puts its results there.
+pub fn smc(registers: &mut [u64; 18]) {
+    // SAFETY: the vectors are installed; calls that the checks make here name scratch pages.
+    unsafe { smc_all(registers) }
 }
 
 /// Executes HVC; returns ESR_EL1 if it is an exception.
@@ -189,6 +288,11 @@ pub fn scratch() -> u64 {
 /// Three times 64 KiB of the image, aligned to that, which change their state.
 pub fn changing() -> u64 {
     (&raw const changing_pages) as u64
+}
+
+/// Three pages for translation tables.
+pub fn tables() -> u64 {
+    (&raw const translation_tables) as u64
 }
 
 /// Where a second CPU starts.
@@ -298,9 +402,11 @@ extern "C" fn second_main(context: u64) -> ! {
 extern "C" fn unexpected(esr: u64, elr: u64, far: u64) -> ! {
     // The console itself may be what faults.
     static BEFORE: AtomicBool = AtomicBool::new(false);
-    if BEFORE.swap(true, Ordering::Relaxed) {
+    // No exclusives: with the MMU off they need not work.
+    if BEFORE.load(Ordering::Relaxed) {
         checks::off();
     }
+    BEFORE.store(true, Ordering::Relaxed);
     console::line(format_args!("FAIL unexpected exception: esr {esr:#x} elr {elr:#x} far {far:#x}"));
     checks::off()
 }

@@ -22,7 +22,7 @@ use super::host::Host;
 use super::log::{self, stop};
 use super::pool::Pool;
 use super::semihosting::{self, File};
-use super::stage2::Stage2;
+use super::stage2::{self, Stage2};
 use super::state::{self, Counts, Start, State};
 use super::uart::Uart;
 use super::{cpu, gic, phys, regs};
@@ -159,7 +159,9 @@ fn init_ripas(realm: &mut Realm, host: &Host, image: &Payload, plan: &Plan) -> R
     let options = &host.options;
     let flag = |set: bool, flag: u64| if set { flag } else { 0 };
     let mut rim = Rim::new(&RealmParams {
-        flags: flag(options.sve.is_some(), RealmParams::FLAG_SVE) | flag(options.pmu.is_some(), RealmParams::FLAG_PMU),
+        flags: flag(options.width > stage2::MAX_WIDTH, RealmParams::FLAG_LPA2)
+            | flag(options.sve.is_some(), RealmParams::FLAG_SVE)
+            | flag(options.pmu.is_some(), RealmParams::FLAG_PMU),
         s2sz: options.width,
         sve_vl: u32::from(options.sve.unwrap_or(0)),
         num_bps: u32::from(options.bps),

@@ -52,6 +52,15 @@ impl Checks {
         cpu::timer(true);
         let again = next();
         self.check("and once more after its end", again == Some(VIRTUAL_TIMER), format_args!("{again:?}"));
+        cpu::timer(true);
+        const CPU_SUSPEND: u64 = 0xC400_0001;
+        let [result, x1, x2, x3, ..] = self.raw(&[CPU_SUSPEND, 1, 2, 3]);
+        let seen = next();
+        self.check(
+            "PSCI_CPU_SUSPEND comes back with SUCCESS at an interrupt",
+            [result, x1, x2, x3] == [0; 4] && seen == Some(VIRTUAL_TIMER),
+            format_args!("{result:#x} {x1:#x} {x2:#x} {x3:#x} {seen:?}"),
+        );
     }
 
     /// More interrupts at once than there are list registers: the last eight, which no device has.

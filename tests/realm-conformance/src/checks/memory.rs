@@ -28,6 +28,8 @@ impl Checks {
             ("rgn_bound (across)", half - GRANULE, half + GRANULE),
             ("rgn_bound (unprotected)", half, half + GRANULE),
             ("rgn_bound (outside)", half << 1, (half << 1) + GRANULE),
+            ("size_valid (wraps)", !(GRANULE - 1), 0),
+            ("rgn_bound (highest)", at, !(GRANULE - 1)),
         ] {
             let get = [fid::IPA_STATE_GET, base, top];
             self.named("RSI_IPA_STATE_GET", what, &get, INPUT);
@@ -36,16 +38,20 @@ impl Checks {
                 self.named("RSI_IPA_STATE_SET", what, &set, INPUT);
             }
         }
-        for ripas in [2, 3, 255] {
+        for ripas in [2, 3, 4, 255] {
             let set = [fid::IPA_STATE_SET, at, at + GRANULE, ripas, 0];
             self.named("RSI_IPA_STATE_SET", "ripas_valid", &set, INPUT);
         }
-        let image = self.rsi.ipa_state_get(at, at + GRANULE);
+        let image = self.rsi.ipa_state_get(page(), page() + GRANULE);
         self.check(
             "the image is RAM",
-            image.is_ok_and(|run| run.ripas == Ripas::Ram && run.top == at + GRANULE),
+            image.is_ok_and(|run| run.ripas == Ripas::Ram && run.top == page() + GRANULE),
             format_args!("{image:x?}"),
         );
+        self.map(half);
+        self.taken_away();
+        self.one_request();
+        self.reserved();
         let below = self.rsi.ipa_state_get(0, half);
         self.check(
             "RSI_IPA_STATE_GET ends its run within the range",
@@ -64,6 +70,125 @@ impl Checks {
         rule.push(" ");
         rule.push(what);
         self.check(rule.text(), result == expected, format_args!("result {result:#x} for {arguments:x?}"));
+    }
+
+    /// Tells the states of the protected half, and checks that runs follow one another.
+    fn map(&mut self, half: u64) {
+        let (mut at, mut before, mut alike) = (0, None, 0);
+        // No realm has more runs than this at its start.
+        for _ in 0..64 {
+            let Ok(run) = self.rsi.ipa_state_get(at, half) else { break };
+            console::line(format_args!("INFO {:?} from {at:#x} to {:#x}", run.ripas, run.top));
+            alike += u32::from(before == Some(run.ripas));
+            if run.ripas == Ripas::Dev {
+                self.device(at, half);
+            }
+            (at, before) = (run.top, Some(run.ripas));
+            if at >= half {
+                break;
+            }
+        }
+        // An RMM may end a run early, at a table's end: it is told.
+        console::line(format_args!("INFO {alike} runs like the one before"));
+        self.check("runs reach the end of the protected half", at == half, format_args!("{at:#x}"));
+    }
+
+    /// A device is no memory: requests end before it (RMI_RTT_SET_RIPAS).
+    fn device(&mut self, at: u64, half: u64) {
+        for (ripas, flags) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let [result, new_base, ..] = self.raw(&[fid::IPA_STATE_SET, at, half.min(at + self.unit), ripas, flags]);
+            let same = self.rsi.ipa_state_get(at, half).is_ok_and(|run| run.ripas == Ripas::Dev);
+            self.check(
+                "a device stays a device",
+                (result, new_base) == (SUCCESS, at) && same,
+                format_args!("{result:#x} {new_base:#x}"),
+            );
+        }
+    }
+
+    /// If the host has taken a page away that the payload can spare: only who says so may have it
+    /// again (A5.4, IGXDDX).
+    fn taken_away(&mut self) {
+        let (base, top) = (changing_page(), changing_page() + 3 * self.unit);
+        let first = self.rsi.ipa_state_get(base, top);
+        let destroyed = match first {
+            Ok(run) if run.ripas == Ripas::Destroyed => base,
+            Ok(run) if run.top < top => run.top,
+            _ => return,
+        };
+        let found = self.rsi.ipa_state_get(destroyed, top);
+        self.check(
+            "a page that was taken away is DESTROYED",
+            found.is_ok_and(|run| (run.ripas, run.top) == (Ripas::Destroyed, destroyed + GRANULE)),
+            format_args!("{found:x?}"),
+        );
+        for ripas in [1, 0] {
+            let [result, new_base, response, ..] = self.raw(&[fid::IPA_STATE_SET, base, top, ripas, 0]);
+            let same = self.rsi.ipa_state_get(destroyed, top).is_ok_and(|run| run.ripas == Ripas::Destroyed);
+            self.check(
+                "RSI_NO_CHANGE_DESTROYED ends at a DESTROYED page (IGXDDX)",
+                (result, new_base, response) == (SUCCESS, destroyed, 0) && same,
+                format_args!("{result:#x} {new_base:#x} {response:#x} {same}"),
+            );
+        }
+        let [result, new_base, response, ..] = self.raw(&[fid::IPA_STATE_SET, base, top, 0, 1]);
+        let now = self.rsi.ipa_state_get(base, top);
+        self.check(
+            "RSI_CHANGE_DESTROYED goes over it",
+            (result, new_base, response) == (SUCCESS, top, 0)
+                && now.is_ok_and(|run| (run.ripas, run.top) == (Ripas::Empty, top)),
+            format_args!("{result:#x} {new_base:#x} {response:#x} {now:x?}"),
+        );
+        let load = start::probe(Probe::Load, destroyed);
+        let gone = is_external(load, DATA_ABORT);
+        self.check("the page is EMPTY to loads too", gone, format_args!("{load:x?}"));
+        let shared = self.shared(destroyed);
+        start::write(shared, b"shared after all");
+        let mut bytes = [0; 16];
+        start::read(shared, &mut bytes);
+        self.check("its shared alias can be used", bytes == *b"shared after all", format_args!("{bytes:x?}"));
+        let [result, new_base, response, ..] = self.raw(&[fid::IPA_STATE_SET, base, top, 1, 1]);
+        start::read(destroyed, &mut bytes);
+        self.check(
+            "it is RAM again, without what was shared",
+            (result, new_base, response) == (SUCCESS, top, 0) && bytes != *b"shared after all",
+            format_args!("{result:#x} {new_base:#x} {response:#x} {bytes:x?}"),
+        );
+        console::line(format_args!("INFO the page at {destroyed:#x} had been taken away"));
+    }
+
+    /// One request over three units: what it says has changed has, and no more (A5.4).
+    fn one_request(&mut self) {
+        let (base, top) = (changing_page(), changing_page() + 3 * self.unit);
+        for (ripas, from, to) in [(0, Ripas::Ram, Ripas::Empty), (1, Ripas::Empty, Ripas::Ram)] {
+            let [result, new_base, response, ..] = self.raw(&[fid::IPA_STATE_SET, base, top, ripas, 0]);
+            let within = (base..=top).contains(&new_base) && new_base.is_multiple_of(GRANULE);
+            let state = |this: &mut Self, at| this.rsi.ipa_state_get(at, top).map(|run| (run.ripas, run.top));
+            let changed = new_base == base || state(self, base) == Ok((to, new_base));
+            let rest = new_base == top || state(self, new_base) == Ok((from, top));
+            let may_reject = response == 0 || response == 1 && to == Ripas::Ram && new_base != top;
+            self.check(
+                "a request changes as much as it says, and only RAM is rejected (A5.4)",
+                result == SUCCESS && within && changed && rest && may_reject,
+                format_args!("{result:#x} {new_base:#x} {response:#x}"),
+            );
+            let (progress, whole) = (new_base.wrapping_sub(base), top - base);
+            let answer = if response == 0 { "accepted" } else { "rejected" };
+            console::line(format_args!("INFO a request for {to:?}: {progress:#x} of {whole:#x}, {answer}"));
+            self.set(base, top, to);
+        }
+    }
+
+    /// Bits that should be zero: what an RMM makes of them is its own affair, and told.
+    fn reserved(&mut self) {
+        let (at, top) = (changing_page(), changing_page() + self.unit);
+        for (what, ripas, flags) in
+            [("x3 bit 8", 1 << 8 | 1, 0), ("x3 bit 63", 1 << 63 | 1, 0), ("x4 bit 1", 1, 2), ("x4 bit 63", 1, 1 << 63)]
+        {
+            let [result, ..] = self.raw(&[fid::IPA_STATE_SET, at, top, ripas, flags]);
+            console::line(format_args!("INFO RSI_IPA_STATE_SET with {what}: result {result:#x}"));
+        }
+        self.set(at, top, Ripas::Ram);
     }
 
     /// What a host with larger pages makes of a single granule is its own affair: it is only told.
@@ -162,8 +287,13 @@ impl Checks {
             ("a store to EMPTY is an external abort (RJVQQR)", Probe::Store, DATA_ABORT),
             ("a fetch from EMPTY is an external abort (RMKLSD)", Probe::Fetch, INSTRUCTION_ABORT),
         ] {
-            let outcome = start::probe(kind, at);
+            let outcome = start::probe(kind, at + 0x38);
             self.check(rule, is_external(outcome, class), format_args!("{outcome:x?}"));
+            let far = crate::cpu::fault_address();
+            self.check("FAR_EL1 has the address", far == at + 0x38, format_args!("{far:#x}"));
+            let writes = outcome.is_err_and(|esr| esr >> 6 & 1 == 1);
+            let store = matches!(kind, Probe::Store);
+            self.check("ESR_EL1.WnR tells a store", writes == store, format_args!("{outcome:x?}"));
         }
         let shared = self.shared(at);
         const RET: u32 = 0xd65f_03c0;

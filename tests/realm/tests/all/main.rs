@@ -10,3 +10,4 @@ mod kvmtool;
 mod linux;
 mod matrix;
 mod misbehaviour;
+mod rmm;
