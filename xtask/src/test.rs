@@ -18,7 +18,7 @@ use crate::{check, command, disk, emulated, image, initramfs, realm};
 const PURE: [&str; 6] = ["address-space", "realmfw-runtime", "rsi", "runtime-abi", "terminal", "uefi-core"];
 
 /// The pure crates whose tests in `tests/` do so as well.
-const PURE_WITH_TESTS: [&str; 2] = ["formats", "storage"];
+const PURE_WITH_TESTS: [&str; 3] = ["formats", "hii", "storage"];
 
 /// The options of `cargo xtask test`.
 #[derive(Args)]

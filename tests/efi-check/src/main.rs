@@ -30,6 +30,7 @@ mod exit;
 mod faults;
 mod fuzz;
 mod handles;
+mod hii;
 mod images;
 mod iommu;
 mod keys;
@@ -51,7 +52,7 @@ use crate::options::Options;
 use crate::report::say;
 
 /// The groups of checks that need boot services, in the order in which they run.
-const GROUPS: [(&str, fn()); 10] = [
+const GROUPS: [(&str, fn()); 11] = [
     ("tables", tables::run),
     ("memory", memory::run),
     ("handles", handles::run),
@@ -61,6 +62,7 @@ const GROUPS: [(&str, fn()); 10] = [
     ("images", images::run),
     ("protocols", protocols::run),
     ("collation", collation::run),
+    ("hii", hii::run),
     ("variables", variables::run),
 ];
 

@@ -109,15 +109,27 @@ impl Vm {
     /// Waits for `text` on the console, behind everything that was waited for before, and returns
     /// the line that it stands in, as far as that has come.
     pub fn expect(&mut self, text: &str) -> Result<String> {
+        let (_, at) = self.pass(text)?;
+        Ok(line_at(&self.shared.lock().console, at))
+    }
+
+    /// As [`Self::expect`], but returns everything that was not waited for before, up to `text`.
+    pub fn read_until(&mut self, text: &str) -> Result<String> {
+        let (from, at) = self.pass(text)?;
+        Ok(clean(self.shared.lock().console.get(from..at).unwrap_or_default()))
+    }
+
+    /// Goes past `text`; returns where that began, and where `text` did.
+    fn pass(&mut self, text: &str) -> Result<(usize, usize)> {
         let wanted = text.as_bytes();
         let shared = Arc::clone(&self.shared);
         let mut output = shared.lock();
         loop {
-            let unseen = output.console.get(self.seen..).unwrap_or_default();
+            let from = self.seen;
+            let unseen = output.console.get(from..).unwrap_or_default();
             if let Some(at) = find(unseen, wanted) {
-                let start = self.seen + at;
-                self.seen = start + wanted.len();
-                return Ok(line_at(&output.console, start));
+                self.seen = from + at + wanted.len();
+                return Ok((from, from + at));
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
             let ended = output.console_closed;

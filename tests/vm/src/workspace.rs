@@ -88,6 +88,11 @@ pub fn edk2() -> PathBuf {
     cache().join("edk2").join("QEMU_EFI.fd")
 }
 
+/// Debian's EFI shell.
+pub fn shell() -> PathBuf {
+    cache().join("shell/shellaa64.efi")
+}
+
 /// The EFI program that checks boot services from inside.
 pub fn efi_check() -> PathBuf {
     target().join("aarch64-unknown-uefi/release/efi-check.efi")

@@ -7,6 +7,7 @@ mod conformance;
 mod device_path_utilities;
 pub mod disk;
 mod file_system;
+mod hii;
 pub mod initrd;
 mod iommu;
 mod memory_attribute;
@@ -65,6 +66,7 @@ pub fn install() -> Result<(), Status> {
     install_on_new(&timestamp_protocol::PROTOCOL_GUID, timestamp::create().cast())?;
     install_on_new(&conformance::SUPPORTED_VERSION_GUID, conformance::supported_version())?;
     services::install_configuration_table(&conformance::PROFILES_TABLE_GUID, conformance::profiles())?;
+    hii::install()?;
     if let Some(rng) = rng::create() {
         install_on_new(&rng_protocol::PROTOCOL_GUID, rng.cast())?;
     }

@@ -13,4 +13,5 @@ mod lifecycle;
 mod memory;
 mod placement;
 mod refusals;
+mod shell;
 mod watchdog;

@@ -1,0 +1,170 @@
+//! EFI_HII_STRING_PROTOCOL (UEFI 2.10, 34.3).
+#![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
+
+use alloc::boxed::Box;
+use core::ffi::CStr;
+use core::ptr;
+
+use hii::Font;
+use r_efi::efi::{self, Char8, Char16, Status};
+use r_efi::hii::{Handle as HiiHandle, StringId};
+use r_efi::protocols::hii_string::{Info, Protocol};
+
+use super::super::super::services;
+use super::super::abi::Char16String;
+use super::{database, hand_out, hand_out_found, result, status};
+
+/// EFI_FONT_INFO before its name.
+const INFO_LEN: usize = 6;
+
+/// Makes the protocol instance.
+pub fn create() -> *mut Protocol {
+    Box::leak(Box::new(Protocol { new_string, get_string, set_string, get_languages, get_secondary_languages }))
+}
+
+/// A client's language; `None` when it is null.
+///
+/// # Safety
+/// `language` is null or a NUL-terminated string, which stays as it is for the lifetime of the result.
+unsafe fn language<'a>(language: *const Char8) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    (!language.is_null()).then(|| unsafe { CStr::from_ptr(language.cast()) }.to_bytes())
+}
+
+/// The bytes of a client's text with its NUL; `None` when it is null.
+///
+/// # Safety
+/// `text` is null or a NUL-terminated string, which stays as it is for the lifetime of the result.
+unsafe fn text<'a>(text: *const Char16) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    let units = unsafe { Char16String::new(text) }?.units().count();
+    // SAFETY: so many units were just read, and the NUL behind them.
+    Some(unsafe { core::slice::from_raw_parts(text.cast(), 2 * (units + 1)) })
+}
+
+/// A client's font; `None` when it is null.
+///
+/// # Safety
+/// `info` is null or points to an EFI_FONT_INFO with its name, which stays as it is for the lifetime of the result.
+unsafe fn font<'a>(info: *const Info) -> Option<Font<'a>> {
+    if info.is_null() {
+        return None;
+    }
+    // SAFETY: not null, so a style, a size and a name.
+    unsafe {
+        let style = ptr::read_unaligned(&raw const (*info).font_style);
+        let size = ptr::read_unaligned(&raw const (*info).font_size);
+        Some(Font { style, size, name: text(info.wrapping_byte_add(INFO_LEN).cast())? })
+    }
+}
+
+/// A font in pool memory that the client frees.
+fn hand_out_font(font: &Font) -> Result<*mut Info, Status> {
+    let length = INFO_LEN + font.name.len();
+    let info = services::allocate_pool(efi::BOOT_SERVICES_DATA, length.max(size_of::<Info>()))?.as_ptr();
+    // SAFETY: the allocation just made has room for style, size and name, and is aligned to 8.
+    unsafe {
+        info.cast::<u32>().write(font.style);
+        info.add(4).cast::<u16>().write(font.size);
+        ptr::copy_nonoverlapping(font.name.as_ptr(), info.add(INFO_LEN), font.name.len());
+    }
+    Ok(info.cast())
+}
+
+unsafe extern "efiapi" fn new_string(
+    _this: *const Protocol,
+    list: HiiHandle,
+    place: *mut StringId,
+    spoken: *const Char8,
+    _language_name: *const Char16,
+    string: *mut Char16,
+    info: *const Info,
+) -> Status {
+    // SAFETY: each null or as its type says, by the protocol's contract.
+    let (spoken, string, font) = unsafe { (language(spoken), text(string), font(info)) };
+    let (Some(spoken), Some(string)) = (spoken, string) else { return Status::INVALID_PARAMETER };
+    if place.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
+    match database().new_string(list.addr(), spoken, string, font.as_ref()) {
+        Ok(id) => {
+            // SAFETY: not null, so to be written by the protocol's contract.
+            unsafe { place.write(id) };
+            Status::SUCCESS
+        }
+        Err(error) => status(error),
+    }
+}
+
+unsafe extern "efiapi" fn get_string(
+    _this: *const Protocol,
+    spoken: *const Char8,
+    list: HiiHandle,
+    id: StringId,
+    string: *mut Char16,
+    size: *mut usize,
+    info: *mut *mut Info,
+) -> Status {
+    // SAFETY: null or a string, by the protocol's contract.
+    let Some(spoken) = (unsafe { language(spoken) }) else { return Status::INVALID_PARAMETER };
+    if size.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
+    let database = database();
+    let (bytes, font) = match database.string(list.addr(), spoken, id) {
+        Ok(found) => found,
+        Err(error) => return status(error),
+    };
+    // SAFETY: a size and a buffer that has it, by the protocol's contract.
+    let status = unsafe { hand_out(&bytes, size, string.cast()) };
+    if status == Status::SUCCESS && !info.is_null() {
+        let font = match font.map(|font| hand_out_font(&font)) {
+            Some(Ok(font)) => font,
+            Some(Err(status)) => return status,
+            // The system's default font.
+            None => ptr::null_mut(),
+        };
+        // SAFETY: not null, so to be written by the protocol's contract.
+        unsafe { info.write(font) };
+    }
+    status
+}
+
+unsafe extern "efiapi" fn set_string(
+    _this: *const Protocol,
+    list: HiiHandle,
+    id: StringId,
+    spoken: *const Char8,
+    string: *mut Char16,
+    info: *const Info,
+) -> Status {
+    // SAFETY: each null or as its type says, by the protocol's contract.
+    let (spoken, string, font) = unsafe { (language(spoken), text(string), font(info)) };
+    let (Some(spoken), Some(string)) = (spoken, string) else { return Status::INVALID_PARAMETER };
+    result(database().set_string(list.addr(), spoken, id, string, font.as_ref()))
+}
+
+unsafe extern "efiapi" fn get_languages(
+    _this: *const Protocol,
+    list: HiiHandle,
+    buffer: *mut Char8,
+    size: *mut usize,
+) -> Status {
+    let languages = database().languages(list.addr());
+    // SAFETY: a size and a buffer that has it, by the protocol's contract.
+    unsafe { hand_out_found(languages, size, buffer.cast()) }
+}
+
+unsafe extern "efiapi" fn get_secondary_languages(
+    _this: *const Protocol,
+    list: HiiHandle,
+    primary: *const Char8,
+    buffer: *mut Char8,
+    size: *mut usize,
+) -> Status {
+    // SAFETY: null or a string, by the protocol's contract.
+    let Some(primary) = (unsafe { language(primary) }) else { return Status::INVALID_PARAMETER };
+    let languages = database().secondary_languages(list.addr(), primary);
+    // SAFETY: a size and a buffer that has it, by the protocol's contract.
+    unsafe { hand_out_found(languages, size, buffer.cast()) }
+}

@@ -1,0 +1,121 @@
+//! Debian's EFI shell, unmodified: typed at as a person would, each line when the prompt is there.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use qemu_tests::{machine, present};
+use vm::{Vm, workspace};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The prompt, yellow as nothing else that ends so.
+const PROMPT: &str = "\x1b[0;1;33;40mShell> ";
+
+const UP: &str = "\x1b[A";
+const DOWN: &str = "\x1b[B";
+const RIGHT: &str = "\x1b[C";
+const LEFT: &str = "\x1b[D";
+const HOME: &str = "\x1b[H";
+const END: &str = "\x1b[F";
+const DELETE: &str = "\x1b[3~";
+
+/// A variable of nobody's.
+const VARIABLE: &str = "colour -guid 5f2d3b1e-6c1a-4f0e-9b58-1f4c7a2e0d00";
+
+/// A shell that waits for its first line.
+struct Shell(Vm);
+
+impl Shell {
+    fn start() -> Result<Self> {
+        present(&workspace::image())?;
+        present(&workspace::shell())?;
+        let mut shell = Self(Vm::start(&machine().kernel(workspace::shell()).reboots(), LIMIT)?);
+        shell.begin()?;
+        Ok(shell)
+    }
+
+    /// Skips what it would do at its start.
+    fn begin(&mut self) -> Result<()> {
+        self.0.expect("UEFI Interactive Shell v2.2")?;
+        self.0.expect("any other key to continue")?;
+        self.0.send("\x1b")?;
+        self.0.expect(PROMPT).map(drop)
+    }
+
+    /// Types a line; returns what is printed up to the next prompt.
+    fn line(&mut self, line: &str) -> Result<String> {
+        self.0.send(&format!("{line}\r"))?;
+        self.0.read_until(PROMPT)
+    }
+
+    /// Types a line; what is printed has to have every one of `parts`.
+    fn prints(&mut self, line: &str, parts: &[&str]) -> Result<()> {
+        let printed = self.line(line)?;
+        for part in parts {
+            ensure!(printed.contains(part), "{}{line:?} printed no {part:?}", self.0.report());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn commands_from_fw_cfg() -> Result<()> {
+    let mut shell = Shell::start()?;
+    shell.prints("ver", &["UEFI Interactive Shell v2.2", "UEFI v2.100 (realmfw, "])?;
+    shell.prints("map", &["Mapping table"])?;
+    shell.prints("memmap", &["BS_Code", "RT_Code", "Total Memory:            512 MB (536,870,912 Bytes)"])?;
+    shell.prints("dh", &["HIIDatabase", "HIIString", "UnicodeCollation2", "SimpleTextInEx"])?;
+    shell.prints("devices", &["Device Name"])?;
+    shell.prints("drivers", &["DRIVER NAME"])?;
+    shell.prints("mode", &["Col    80 Row    25  *", "Col   100 Row    31"])?;
+    shell.prints("smbiosview", &["Cannot get SMBIOS Table"])?;
+    shell.prints("help map", &["Displays or defines file system mappings.", "MAP [-d <sname>]", "EXAMPLES"])?;
+    shell.prints("nonsense", &["'nonsense' is not recognized"])?;
+
+    shell.prints("dmpstore", &["Variable NV+RT+BS 'EFIGlobalVariable:PlatformLang'", "65 6E 00"])?;
+    shell.line(&format!("setvar {VARIABLE} -bs -rt =L\"red\""))?;
+    shell.prints(&format!("setvar {VARIABLE}"), &["0006 Bytes", "72 00 65 00 64 00"])?;
+    shell.prints(&format!("dmpstore {VARIABLE}"), &["Variable RT+BS '", ":colour' DataSize = 0x06"])?;
+    shell.line(&format!("setvar {VARIABLE} ="))?;
+    shell.prints(&format!("setvar {VARIABLE}"), &["Unable to get"])?;
+
+    // Warm, then off.
+    shell.0.send("reset -w\r")?;
+    shell.begin()?;
+    shell.0.send("reset -s\r")?;
+    let finished = shell.0.wait()?;
+    ensure!(finished.status.success(), "{}it was not powered off", finished.report());
+    Ok(())
+}
+
+/// The keys that move in a line and in the history, and output of more than a page.
+#[test]
+fn line_editing_and_paging() -> Result<()> {
+    let mut shell = Shell::start()?;
+    let first = format!("eho 1{HOME}{RIGHT}c");
+    shell.prints(&first, &["\n1\n"])?;
+    shell.prints(&format!("echo x23{LEFT}{LEFT}\x7f{END}4"), &["\n234\n"])?;
+    shell.prints(&format!("echo 5678{HOME}{DELETE}e{END}\x08"), &["\n567\n"])?;
+    shell.prints(&format!("{UP}{UP}{UP}"), &["\n1\n"])?;
+    shell.prints(&format!("{UP}{UP}{UP}{UP}{DOWN}"), &["\n234\n"])?;
+    // Longer than the screen is wide, changed in its first row.
+    let long = "z".repeat(100);
+    let lefts = LEFT.repeat(100);
+    let printed = shell.line(&format!("echo {long}{lefts}y"))?;
+    ensure!(printed.replace('\n', "").ends_with(&format!("y{long}")), "{}a long line", shell.0.report());
+    shell.prints("echo é─€", &["\né─€\n"])?;
+
+    shell.0.send("help -b\r")?;
+    shell.0.expect("bcfg ")?;
+    for _ in 0..2 {
+        shell.0.expect("to continue or 'Q' break")?;
+        shell.0.send("\r")?;
+    }
+    shell.0.expect("to continue or 'Q' break")?;
+    shell.0.send("q")?;
+    let printed = shell.0.read_until(PROMPT)?;
+    ensure!(!printed.contains("Help usage"), "{}it went on", shell.0.report());
+    let printed = shell.line("help")?;
+    ensure!(printed.contains("Help usage"), "{}the last page", shell.0.report());
+    Ok(())
+}
