@@ -224,7 +224,38 @@ static K512_LAST: [u64; 16] = [
     0x6c44_198c_4a47_5817,
 ];
 
-/// Four 32-bit words at `words[index..]`.
+// The firmware is built for aligned accesses only, and the compiler makes a load of each byte of what may not be aligned.
+// LD1 wants no more than its elements aligned, but no intrinsic is sure to become one.
+
+/// 64 bytes at `bytes[INDEX..]`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load8<const INDEX: usize, const N: usize>(bytes: &[u8; N]) -> [uint8x16_t; 4] {
+    const { assert!(INDEX + 64 <= N) };
+    let (v0, v1, v2, v3);
+    // SAFETY: 64 bytes lie there, by the line above.
+    unsafe {
+        asm!("ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{}]", in(reg) bytes.as_ptr().add(INDEX),
+            out("v4") v0, out("v5") v1, out("v6") v2, out("v7") v3, options(pure, readonly, nostack, preserves_flags));
+    }
+    [v0, v1, v2, v3]
+}
+
+/// Eight 64-bit words at `words[INDEX..]`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load64<const INDEX: usize, const N: usize>(words: &[u64; N]) -> [uint64x2_t; 4] {
+    const { assert!(INDEX + 8 <= N) };
+    let (v0, v1, v2, v3);
+    // SAFETY: eight words lie there, by the line above.
+    unsafe {
+        asm!("ld1 {{v16.2d, v17.2d, v18.2d, v19.2d}}, [{}]", in(reg) words.as_ptr().add(INDEX),
+            out("v16") v0, out("v17") v1, out("v18") v2, out("v19") v3, options(pure, readonly, nostack, preserves_flags));
+    }
+    [v0, v1, v2, v3]
+}
+
+/// Four 32-bit words at `words[index..]`. Of a constant the compiler makes one that is aligned.
 #[inline]
 #[target_feature(enable = "neon")]
 fn load32<const INDEX: usize, const N: usize>(words: &[u32; N]) -> uint32x4_t {
@@ -233,34 +264,14 @@ fn load32<const INDEX: usize, const N: usize>(words: &[u32; N]) -> uint32x4_t {
     unsafe { vld1q_u32(words.as_ptr().add(INDEX)) }
 }
 
-/// Two 64-bit words at `words[index..]`.
-#[inline]
-#[target_feature(enable = "neon")]
-fn load64<const INDEX: usize, const N: usize>(words: &[u64; N]) -> uint64x2_t {
-    const { assert!(INDEX + 2 <= N) };
-    // SAFETY: two words lie there, by the line above.
-    unsafe { vld1q_u64(words.as_ptr().add(INDEX)) }
-}
-
-/// Sixteen bytes at `bytes[index..]`.
-#[inline]
-#[target_feature(enable = "neon")]
-fn load8<const INDEX: usize, const N: usize>(bytes: &[u8; N]) -> uint8x16_t {
-    const { assert!(INDEX + 16 <= N) };
-    // SAFETY: sixteen bytes lie there, by the line above.
-    unsafe { vld1q_u8(bytes.as_ptr().add(INDEX)) }
-}
-
 #[target_feature(enable = "neon,sha2")]
 fn compress256(state: &mut [u32; 8], blocks: &[[u8; 64]]) {
     let mut abcd = load32::<0, 8>(state);
     let mut efgh = load32::<4, 8>(state);
     for block in blocks {
         let (abcd_before, efgh_before) = (abcd, efgh);
-        let mut w0 = vreinterpretq_u32_u8(vrev32q_u8(load8::<0, 64>(block)));
-        let mut w1 = vreinterpretq_u32_u8(vrev32q_u8(load8::<16, 64>(block)));
-        let mut w2 = vreinterpretq_u32_u8(vrev32q_u8(load8::<32, 64>(block)));
-        let mut w3 = vreinterpretq_u32_u8(vrev32q_u8(load8::<48, 64>(block)));
+        let [mut w0, mut w1, mut w2, mut w3] =
+            load8::<0, 64>(block).map(|bytes| vreinterpretq_u32_u8(vrev32q_u8(bytes)));
 
         // Four rounds with the words of $w.
         macro_rules! rounds {
@@ -308,25 +319,13 @@ fn compress256(state: &mut [u32; 8], blocks: &[[u8; 64]]) {
 
 #[target_feature(enable = "neon,sha3")]
 fn compress512(state: &mut [u64; 8], blocks: &[[u8; 128]]) {
-    let mut ab = load64::<0, 8>(state);
-    let mut cd = load64::<2, 8>(state);
-    let mut ef = load64::<4, 8>(state);
-    let mut gh = load64::<6, 8>(state);
+    let [mut ab, mut cd, mut ef, mut gh] = load64::<0, 8>(state);
     for block in blocks {
         let before = (ab, cd, ef, gh);
-        macro_rules! word_pair {
-            ($index:literal) => {
-                vreinterpretq_u64_u8(vrev64q_u8(load8::<$index, 128>(block)))
-            };
-        }
-        let mut w0 = word_pair!(0);
-        let mut w1 = word_pair!(16);
-        let mut w2 = word_pair!(32);
-        let mut w3 = word_pair!(48);
-        let mut w4 = word_pair!(64);
-        let mut w5 = word_pair!(80);
-        let mut w6 = word_pair!(96);
-        let mut w7 = word_pair!(112);
+        let [mut w0, mut w1, mut w2, mut w3] =
+            load8::<0, 128>(block).map(|bytes| vreinterpretq_u64_u8(vrev64q_u8(bytes)));
+        let [mut w4, mut w5, mut w6, mut w7] =
+            load8::<64, 128>(block).map(|bytes| vreinterpretq_u64_u8(vrev64q_u8(bytes)));
 
         // Two rounds with the words of $w; afterwards $gh holds a and b, $cd holds e and f.
         macro_rules! rounds {
@@ -340,14 +339,16 @@ fn compress512(state: &mut [u64; 8], blocks: &[[u8; 128]]) {
         }
         macro_rules! sixteen_rounds {
             ($k:ident) => {
-                rounds!(load64::<0, 16>($k), w0, ab, cd, ef, gh);
-                rounds!(load64::<2, 16>($k), w1, gh, ab, cd, ef);
-                rounds!(load64::<4, 16>($k), w2, ef, gh, ab, cd);
-                rounds!(load64::<6, 16>($k), w3, cd, ef, gh, ab);
-                rounds!(load64::<8, 16>($k), w4, ab, cd, ef, gh);
-                rounds!(load64::<10, 16>($k), w5, gh, ab, cd, ef);
-                rounds!(load64::<12, 16>($k), w6, ef, gh, ab, cd);
-                rounds!(load64::<14, 16>($k), w7, cd, ef, gh, ab);
+                let [k0, k1, k2, k3] = load64::<0, 16>($k);
+                rounds!(k0, w0, ab, cd, ef, gh);
+                rounds!(k1, w1, gh, ab, cd, ef);
+                rounds!(k2, w2, ef, gh, ab, cd);
+                rounds!(k3, w3, cd, ef, gh, ab);
+                let [k0, k1, k2, k3] = load64::<8, 16>($k);
+                rounds!(k0, w4, ab, cd, ef, gh);
+                rounds!(k1, w5, gh, ab, cd, ef);
+                rounds!(k2, w6, ef, gh, ab, cd);
+                rounds!(k3, w7, cd, ef, gh, ab);
             };
         }
         // The words sixteen rounds after those of $w0.
