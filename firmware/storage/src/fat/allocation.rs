@@ -45,17 +45,12 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Counts the free clusters; whether no cluster follows two others and none that is not there follows one.
     fn survey(&mut self, mut followed: Option<ClusterSet>) -> Result<bool, Error> {
-        let mut free = 0;
         let mut sound = true;
-        for cluster in FIRST_CLUSTER..FIRST_CLUSTER + self.geometry.clusters {
-            match self.link(cluster)? {
-                Link::Free => free += 1,
-                Link::Next(next) => {
-                    sound &= followed.as_mut().is_none_or(|followed| followed.insert(next));
-                }
-                Link::End | Link::Bad => {}
+        let free = self.table.each(&mut self.disk, &self.geometry, |link| {
+            if let Link::Next(next) = link {
+                sound &= followed.as_mut().is_none_or(|followed| followed.insert(next));
             }
-        }
+        })?;
         self.free = Some(free);
         Ok(sound)
     }

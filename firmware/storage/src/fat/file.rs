@@ -134,19 +134,15 @@ impl<D: BlockDevice> Volume<D> {
     fn run(&mut self, id: NodeId, position: u64, length: u64) -> Result<Run, Error> {
         let cluster_size = u64::from(self.geometry.cluster_size);
         let index = position / cluster_size;
-        let mut cluster = self.cluster(id, index)?;
+        let first = self.cluster(id, index)?;
         let within = position % cluster_size;
-        let offset = self.geometry.offset(cluster) + within;
-        let mut found = cluster_size - within;
-        let mut at = index;
-        while found < length {
-            let next = self.next(cluster)?.ok_or(Error::Corrupt)?;
-            let adjacent = next == cluster + 1;
-            (cluster, at) = (next, at + 1);
-            if !adjacent {
-                break;
-            }
-            found += cluster_size;
+        let offset = self.geometry.offset(first) + within;
+        let wanted = (within + length).div_ceil(cluster_size).min(self.geometry.clusters.into());
+        let count = self.table.adjacent(&mut self.disk, &self.geometry, first, wanted as u32)?;
+        let found = u64::from(count) * cluster_size - within;
+        let (mut at, mut cluster) = (index + u64::from(count) - 1, first + (count - 1));
+        if found < length {
+            (at, cluster) = (at + 1, self.next(cluster)?.ok_or(Error::Corrupt)?);
         }
         // What was read is below the file's length, so its index fits.
         self.live_mut(id)?.hint = (at as u32, cluster);

@@ -9,7 +9,7 @@ use crate::block::BlockDevice;
 use crate::disk::Disk;
 
 /// How much of the FAT is kept in memory: all of it on FAT12, so that no entry lies across two pieces.
-const WINDOW: u64 = 8 << 10;
+const WINDOW: u64 = 32 << 10;
 
 /// What the entry of a cluster says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,17 +42,77 @@ impl Table {
     ) -> Result<Link, Error> {
         let (bytes, at) = self.entry(disk, geometry, cluster)?;
         let raw = read(bytes, at, geometry.kind, cluster).ok_or(Error::Corrupt)?;
-        let (bad, end) = match geometry.kind {
-            Kind::Fat12 => (0xff7, 0xff8),
-            Kind::Fat16 => (0xfff7, 0xfff8),
-            Kind::Fat32 => (0x0fff_fff7, 0x0fff_fff8),
-        };
-        Ok(match raw {
-            0 => Link::Free,
-            raw if raw >= end => Link::End,
-            raw if raw == bad || !geometry.has(raw) => Link::Bad,
-            raw => Link::Next(raw),
-        })
+        Ok(link(raw, geometry))
+    }
+
+    /// Shows what each entry says that is not free; how many are.
+    pub fn each<D: BlockDevice>(
+        &mut self,
+        disk: &mut Disk<D>,
+        geometry: &Geometry,
+        mut look: impl FnMut(Link),
+    ) -> Result<u32, Error> {
+        let end = FIRST_CLUSTER + geometry.clusters;
+        let (mut cluster, mut free) = (FIRST_CLUSTER, 0);
+        while cluster < end {
+            let (bytes, at) = self.entry(disk, geometry, cluster)?;
+            let one;
+            let entries = match geometry.kind {
+                Kind::Fat32 => bytes.get(at..).unwrap_or_default().as_chunks().0,
+                kind => {
+                    one = [read(bytes, at, kind, cluster).ok_or(Error::Corrupt)?.to_le_bytes()];
+                    &one
+                }
+            };
+            let entries = entries.get(..(end - cluster) as usize).unwrap_or(entries);
+            // The volumes with many clusters are mostly free ones.
+            for entry in entries {
+                match u32::from_le_bytes(*entry) & 0x0fff_ffff {
+                    0 => free += 1,
+                    raw => look(link(raw, geometry)),
+                }
+            }
+            if entries.is_empty() {
+                return Err(Error::Corrupt);
+            }
+            // Not more than are left.
+            cluster += entries.len() as u32;
+        }
+        Ok(free)
+    }
+
+    /// How many clusters, at most `most`, lie one behind the other from `cluster` on, each being the next in the chain.
+    pub fn adjacent<D: BlockDevice>(
+        &mut self,
+        disk: &mut Disk<D>,
+        geometry: &Geometry,
+        cluster: u32,
+        most: u32,
+    ) -> Result<u32, Error> {
+        let mut count = 1;
+        while count < most {
+            let last = cluster + (count - 1);
+            let (bytes, at) = self.entry(disk, geometry, last)?;
+            let entries = bytes.get(at..).unwrap_or_default();
+            let left = (most - count) as usize;
+            let mut next = last;
+            let mut follows = |raw: &u32| {
+                next += 1;
+                *raw == next
+            };
+            let (here, found) = match geometry.kind {
+                Kind::Fat12 => (1, read(bytes, at, geometry.kind, last).iter().take_while(|raw| follows(raw)).count()),
+                Kind::Fat16 => (entries.len() / 2, words16(entries).take(left).take_while(follows).count()),
+                Kind::Fat32 => (entries.len() / 4, words32(entries).take(left).take_while(follows).count()),
+            };
+            // Not above `left`.
+            count += found as u32;
+            if found == 0 || found < here.min(left) {
+                break;
+            }
+        }
+        // The table may be longer than the volume.
+        if geometry.has(cluster + (count - 1)) { Ok(count) } else { Err(Error::Corrupt) }
     }
 
     /// The cluster that follows in a chain; `None` at its end.
@@ -145,6 +205,29 @@ impl Table {
 /// Where a copy of the table begins.
 fn fat(geometry: &Geometry, copy: u8) -> u64 {
     geometry.fat_start + u64::from(copy) * geometry.fat_size
+}
+
+fn words16(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks().0.iter().map(|entry| u16::from_le_bytes(*entry).into())
+}
+
+fn words32(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks().0.iter().map(|entry| u32::from_le_bytes(*entry) & 0x0fff_ffff)
+}
+
+/// What an entry with this value says.
+fn link(raw: u32, geometry: &Geometry) -> Link {
+    let (bad, end) = match geometry.kind {
+        Kind::Fat12 => (0xff7, 0xff8),
+        Kind::Fat16 => (0xfff7, 0xfff8),
+        Kind::Fat32 => (0x0fff_fff7, 0x0fff_fff8),
+    };
+    match raw {
+        0 => Link::Free,
+        raw if raw >= end => Link::End,
+        raw if raw == bad || !geometry.has(raw) => Link::Bad,
+        raw => Link::Next(raw),
+    }
 }
 
 fn read(bytes: &[u8], at: usize, kind: Kind, cluster: u32) -> Option<u32> {

@@ -17,14 +17,15 @@ impl Window {
     /// The bytes from `start` on, as many as `length`.
     pub fn load<D: BlockDevice>(&mut self, disk: &mut Disk<D>, start: u64, length: usize) -> Result<&mut [u8], Error> {
         if self.start != start || self.bytes.len() != length {
-            self.bytes.clear();
-            self.bytes.try_reserve_exact(length).map_err(|_| Error::OutOfMemory)?;
-            self.bytes.resize(length, 0);
-            if let Err(error) = disk.read_at(start, &mut self.bytes) {
-                self.bytes.clear();
-                return Err(error.into());
+            // Nothing is loaded until it is read.
+            let mut bytes = core::mem::take(&mut self.bytes);
+            if bytes.len() != length {
+                bytes.clear();
+                bytes.try_reserve_exact(length).map_err(|_| Error::OutOfMemory)?;
+                bytes.resize(length, 0);
             }
-            self.start = start;
+            disk.read_at(start, &mut bytes)?;
+            (self.start, self.bytes) = (start, bytes);
         }
         Ok(&mut self.bytes)
     }
