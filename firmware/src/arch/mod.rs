@@ -9,7 +9,8 @@ pub mod psci;
 mod kernel_entry;
 mod last_words;
 
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, CurrentEL, ID_AA64ISAR0_EL1, Readable};
+use aarch64_cpu::asm::{self, barrier};
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTKCTL_EL1, CNTVCT_EL0, CurrentEL, ID_AA64ISAR0_EL1, Readable, Writeable};
 
 pub use kernel_entry::enter_kernel;
 pub use last_words::say_without_mmu;
@@ -25,7 +26,7 @@ pub fn exception_level() -> u64 {
 /// The virtual counter, in ticks of [`counter_frequency`].
 pub fn counter() -> u64 {
     // Without the barrier the counter may be read ahead of what it is to time.
-    aarch64_cpu::asm::barrier::isb(aarch64_cpu::asm::barrier::SY);
+    barrier::isb(barrier::SY);
     CNTVCT_EL0.get()
 }
 
@@ -34,6 +35,32 @@ pub fn counter_frequency() -> u64 {
     match CNTFRQ_EL0.get() {
         0 => DEFAULT_FREQUENCY,
         frequency => frequency,
+    }
+}
+
+/// Lets two microseconds pass, with the CPU at rest until the next event of the stream that the generic timer makes
+/// (DDI 0487, D12.2.6): Linux rests by it in the same way. EL2 has that stream in another register, and does not rest.
+pub fn pause() {
+    const PAUSES_PER_SECOND: u64 = 500_000;
+    /// CNTKCTL_EL1.EVNTEN; EVNTI, the bit of the counter whose rise is an event.
+    const EVNTEN: u64 = 1 << 2;
+    const EVNTI: u32 = 4;
+    const LAST_BIT: u32 = 15;
+    let ticks = (counter_frequency() / PAUSES_PER_SECOND).max(1);
+    let end = counter().saturating_add(ticks);
+    let rests = exception_level() == 1;
+    let before = CNTKCTL_EL1.get();
+    if rests {
+        CNTKCTL_EL1.set(EVNTEN | u64::from(ticks.ilog2().min(LAST_BIT)) << EVNTI);
+    }
+    // An emulator's WFE may not rest at all.
+    while counter() < end {
+        if rests {
+            asm::wfe();
+        }
+    }
+    if rests {
+        CNTKCTL_EL1.set(before);
     }
 }
 

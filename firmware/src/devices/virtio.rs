@@ -102,6 +102,10 @@ impl Platform for Machine {
     fn ticks_per_second(&self) -> u64 {
         arch::counter_frequency()
     }
+
+    fn pause(&self) {
+        arch::pause();
+    }
 }
 
 /// The device behind an MMIO transport and its type; `None` when there is none.

@@ -6,9 +6,6 @@ use crate::queue::Queue;
 use crate::transport::{self, Transport, status};
 use crate::{Error, Platform, REQUEST_TIMEOUT, Segment, SharedMemory};
 
-/// How often the device is looked at between two looks at the clock.
-const POLLS: u32 = 64;
-
 /// How a device is to be set up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Setup {
@@ -116,11 +113,8 @@ impl<P: Platform, T: Transport> Device<P, T> {
         let limit = frequency.saturating_mul(timeout) / 1000;
         let mut status_at = frequency / 1000;
         loop {
-            for _ in 0..POLLS {
-                if let Some(written) = self.queue.take_used()? {
-                    return Ok(written);
-                }
-                core::hint::spin_loop();
+            if let Some(written) = self.queue.take_used()? {
+                return Ok(written);
             }
             let waited = self.platform.ticks().saturating_sub(start);
             if waited > limit {
@@ -133,6 +127,7 @@ impl<P: Platform, T: Transport> Device<P, T> {
                     return Err(Error::NeedsReset);
                 }
             }
+            self.platform.pause();
         }
     }
 

@@ -130,6 +130,10 @@ pub trait Platform {
     fn ticks(&self) -> u64;
     /// Its ticks in a second.
     fn ticks_per_second(&self) -> u64;
+    /// Lets at most some microseconds pass while a device works.
+    fn pause(&self) {
+        core::hint::spin_loop();
+    }
 }
 
 /// Whether data goes from the device or to it.
