@@ -2,7 +2,9 @@
 //! kernel and initrd.
 
 mod count;
+mod disks;
 mod profile;
+mod realm;
 mod table;
 
 use std::fs;
@@ -10,12 +12,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use vm::workspace::{self, Kernel};
 use vm::{Checks, End, Machine, Verdict, Vm};
 
-use self::count::Counts;
+use self::count::{Counts, Entry};
 use self::profile::Profile;
+use self::table::Goal;
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
 use crate::{image, initramfs};
@@ -53,6 +56,46 @@ pub struct Options {
     /// Print the results and leave docs/performance.md as it is
     #[arg(long)]
     dry_run: bool,
+    /// Measure one part only, as with --dry-run
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+}
+
+/// A part of the page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Part {
+    /// Kernel and initrd in fw_cfg, in a plain VM
+    Direct,
+    /// The same in a realm
+    Realm,
+    /// From disk
+    Disk,
+}
+
+impl Part {
+    const ALL: [Part; 3] = [Part::Direct, Part::Realm, Part::Disk];
+
+    fn measure(self, options: &Options) -> Result<(String, Vec<Goal>)> {
+        match self {
+            Part::Direct => direct(options),
+            Part::Realm => {
+                let all = realm::measure()?;
+                Ok((realm::table(&all, options.functions), realm::goals(&all)))
+            }
+            Part::Disk => {
+                let disks = disks::measure(options)?;
+                Ok((disks.table(), disks.goals()))
+            }
+        }
+    }
+
+    fn heading(self) -> &'static str {
+        match self {
+            Part::Direct => "Direct boot",
+            Part::Realm => "In a realm",
+            Part::Disk => "From disk",
+        }
+    }
 }
 
 /// What starts the kernel.
@@ -104,16 +147,34 @@ impl Results {
     }
 }
 
-/// Measures and writes the table.
+/// Measures and writes the tables.
 pub fn bench(options: &Options) -> Result<()> {
     ensure!(options.runs > 0, "it takes at least one run");
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&Item::ALL, options.setup)?;
     image::build()?;
     count::build_plugin()?;
+    let (mut text, mut goals) = (String::new(), Vec::new());
+    for part in Part::ALL.into_iter().filter(|part| options.only.is_none_or(|only| only == *part)) {
+        let (table, its_goals) = part.measure(options)?;
+        text.push_str(&format!("### {}\n\n{table}\n", part.heading()));
+        goals.extend(its_goals);
+    }
+    println!("\n{text}");
+    if !options.dry_run && options.only.is_none() {
+        table::insert(&workspace::root().join("docs/performance.md"), &text)?;
+    }
+    goals.iter().for_each(Goal::say);
+    Ok(())
+}
+
+/// Direct boot in a plain VM.
+fn direct(options: &Options) -> Result<(String, Vec<Goal>)> {
     initramfs::build(Kernel::Linux7)?;
     let initrd = workspace::target().join("initramfs-bench.cpio");
-    pad_initrd(&initrd)?;
+    let mut content = fs::read(Kernel::Linux7.initrd())?;
+    pad(&mut content, INITRD_SIZE)?;
+    fs::write(&initrd, content)?;
 
     let mut all = Vec::new();
     for loader in Loader::ALL {
@@ -136,21 +197,16 @@ pub fn bench(options: &Options) -> Result<()> {
     let realmfw = all.iter().find(|one| one.loader == Loader::Realmfw);
     if let Some(counts) = realmfw.and_then(|one| one.counts.as_ref()) {
         let profile = Profile::new(counts, &workspace::elf(), &workspace::image())?;
+        text.push_str("\nWhere realmfw's instructions go:\n\n");
         text.push_str(&profile.table(options.functions));
     }
-    println!("\n{text}");
-    if !options.dry_run {
-        table::insert(&workspace::root().join("docs/performance.md"), &text)?;
-    }
-    table::judge(&all)
+    Ok((text, table::goals(&all)?))
 }
 
-/// The initramfs of the checks, filled up behind its end with zeros, which Linux skips.
-fn pad_initrd(to: &PathBuf) -> Result<()> {
-    let mut initrd = fs::read(Kernel::Linux7.initrd())?;
-    ensure!(initrd.len() <= INITRD_SIZE, "the initramfs is too large");
-    initrd.resize(INITRD_SIZE, 0);
-    fs::write(to, initrd)?;
+/// Fills a file up behind its end with zeros, which nobody minds.
+fn pad(file: &mut Vec<u8>, size: usize) -> Result<()> {
+    ensure!(file.len() <= size, "a file of {} bytes is larger than {size}", file.len());
+    file.resize(size, 0);
     Ok(())
 }
 
@@ -166,7 +222,10 @@ fn machine(loader: Loader, initrd: &PathBuf) -> Machine {
 fn measure(loader: Loader, initrd: &PathBuf) -> Result<Results> {
     let counts = match loader {
         Loader::Qemu => None,
-        _ => Some(count::count(machine(loader, initrd).append(EARLYCON))?),
+        _ => {
+            let entry = Entry::pe(&fs::read(Kernel::Linux7.image())?)?;
+            Some(count::count(machine(loader, initrd).append(EARLYCON), &entry)?)
+        }
     };
     let checks = Checks { end: End::Poweroff, cpus: 1, memory_mib: MEMORY_MIB, el2: false };
     let checked = machine(loader, initrd).append(checks.command_line(""));

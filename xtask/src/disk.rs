@@ -4,6 +4,7 @@
 //! The same inputs give the same partition table and the same EFI system partition, byte for byte: what the firmware
 //! measures of them can be predicted.
 
+mod bench;
 mod esp;
 mod root;
 mod table;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use vm::workspace::{self, Kernel};
 
+pub use self::bench::{READ_SIZE, build_for_bench};
 use self::esp::Esp;
 use crate::command;
 use crate::fetch::{self, Item};

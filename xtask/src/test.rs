@@ -241,7 +241,7 @@ fn qemu(options: &Options) -> Result<Tally> {
     initramfs::build_all()?;
     disk::build_for_tests(options.setup)?;
     build_unless_done(options)?;
-    efi_programs()?;
+    build_efi_programs()?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "qemu-tests", "--no-fail-fast", "--"]);
     // Each boot keeps one host CPU busy, and two boots are what the smallest CI machine can do.
@@ -253,7 +253,7 @@ fn qemu(options: &Options) -> Result<Tally> {
 }
 
 /// Builds the EFI programs that the tests start.
-fn efi_programs() -> Result<()> {
+pub fn build_efi_programs() -> Result<()> {
     tools::ensure_target(check::UEFI)?;
     for name in check::EFI_PROGRAMS {
         let mut cargo = command::cargo();
@@ -277,7 +277,7 @@ fn realm_tests(options: &Options) -> Result<Tally> {
     build_unless_done(options)?;
     realm::build()?;
     realm::build_initramfs()?;
-    efi_programs()?;
+    build_efi_programs()?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "realm-tests", "--no-fail-fast", "--", "--test-threads", "2"]);
     cargo.args(&options.filter).env("RUST_BACKTRACE", "0");

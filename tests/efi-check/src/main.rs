@@ -8,6 +8,7 @@
 //! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
 //! are typed before anything else; `realm` says that this is a realm, `fill` has its event log filled;
 //! `fault=<kind>` makes a fault (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
+//! `read=<path>` reads a file of the volume that the program came from and powers off;
 //! `watchdog=<seconds>` sets the watchdog, 0 disarming it; `stall=<seconds>` stalls for so long and then powers off.
 //! Behind it the machine is powered off.
 #![no_std]
@@ -39,6 +40,7 @@ mod options;
 mod paging;
 mod pe;
 mod protocols;
+mod read;
 mod report;
 mod tables;
 mod variables;
@@ -69,9 +71,14 @@ const GROUPS: [(&str, fn()); 11] = [
 #[unsafe(no_mangle)]
 extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) -> efi::Status {
     env::init(image, table);
-    let options = Options::read();
+    let options = Options::from_image();
     if options.returns {
         return efi::Status::ABORTED;
+    }
+    if !options.read().is_empty() {
+        read::run(options.read());
+        report::summary();
+        env::shut_down()
     }
     faults::provoke(&options);
     watchdog::run(&options);

@@ -10,6 +10,7 @@ const DEFAULT_UART: u64 = 0x0900_0000;
 pub struct Options {
     only: [u8; 16],
     fault: [u8; 16],
+    read: [u8; 16],
     pub fuzz: u64,
     pub seed: u64,
     pub stay: bool,
@@ -29,10 +30,11 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn read() -> Self {
+    pub fn from_image() -> Self {
         let mut options = Self {
             only: [0; 16],
             fault: [0; 16],
+            read: [0; 16],
             fuzz: DEFAULT_FUZZ,
             seed: 1,
             stay: false,
@@ -64,6 +66,7 @@ impl Options {
             match name {
                 "only" => put(&mut options.only, value),
                 "fault" => put(&mut options.fault, value),
+                "read" => put(&mut options.read, value),
                 "fuzz" => options.fuzz = value.parse().unwrap_or(DEFAULT_FUZZ),
                 "seed" => options.seed = value.parse().unwrap_or(1),
                 "keys" => options.keys = value.parse().unwrap_or(0),
@@ -94,6 +97,11 @@ impl Options {
     /// The fault that is wanted, or nothing.
     pub fn fault(&self) -> &str {
         get(&self.fault)
+    }
+
+    /// The file that is to be read, or nothing.
+    pub fn read(&self) -> &str {
+        get(&self.read)
     }
 }
 

@@ -1,8 +1,8 @@
 //! A QEMU plugin that counts the instructions a guest executes until it reaches an entry point.
 //!
 //! Arguments: `out=FILE` takes the result; `entry=HEX` are the instructions at the entry point;
-//! `offset=HEX` is the place of the entry point in its 4 KiB page. When a translated block begins
-//! there with these instructions, the plugin writes the result and ends QEMU.
+//! `offset=HEX` is the place of the entry point in its 4 KiB page, without which any will do. When a
+//! translated block begins there with these instructions, the plugin writes the result and ends QEMU.
 //!
 //! The result has one line per translated block: its address, the number of instructions executed
 //! in it, its instructions; all in hexadecimal. The block of the entry point itself is not in it.
@@ -26,11 +26,12 @@ struct Block {
 struct State {
     out: String,
     entry: Vec<u8>,
-    offset: u64,
+    offset: Option<u64>,
     blocks: Vec<Block>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { out: String::new(), entry: Vec::new(), offset: 0, blocks: Vec::new() });
+static STATE: Mutex<State> =
+    Mutex::new(State { out: String::new(), entry: Vec::new(), offset: None, blocks: Vec::new() });
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -45,7 +46,7 @@ fn install<'a>(arguments: impl Iterator<Item = &'a str>) -> Result<(), String> {
             Some(("out", path)) => state.out = path.to_owned(),
             Some(("entry", hex)) => state.entry = from_hex(hex).ok_or_else(malformed)?,
             Some(("offset", hex)) => {
-                state.offset = u64::from_str_radix(hex, 16).map_err(|_| malformed())?;
+                state.offset = Some(u64::from_str_radix(hex, 16).map_err(|_| malformed())?);
             }
             _ => return Err(malformed()),
         }
@@ -63,7 +64,7 @@ fn translated(block: &api::TranslatedBlock) {
     let instructions = block.instructions();
     let compared = instructions.len().min(state.entry.len());
     let begins_like_entry = compared > 0 && instructions.get(..compared) == state.entry.get(..compared);
-    if begins_like_entry && address & 0xfff == state.offset {
+    if begins_like_entry && state.offset.is_none_or(|offset| address & 0xfff == offset) {
         block.stop_when_reached();
         return;
     }

@@ -1,14 +1,13 @@
-//! Guest instructions from reset to the kernel's PE entry, counted by the plugin of
-//! `tests/insn-count`.
+//! Guest instructions from reset to a place in the guest's code, counted by the plugin of `tests/insn-count`.
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian;
 use object::read::pe::{ImageNtHeaders, PeFile64};
-use vm::workspace::{self, Kernel};
+use vm::workspace;
 use vm::{Machine, Vm};
 
 use super::LIMIT;
@@ -62,37 +61,78 @@ pub fn build_plugin() -> Result<()> {
     command::run(cargo.args(["build", "--quiet", "--release", "--package", "insn-count"]))
 }
 
-/// Counts what the machine executes up to the entry of the 7.x kernel.
-pub fn count(machine: Machine) -> Result<Counts> {
+/// Counts what the machine executes up to an entry point.
+pub fn count(machine: Machine, entry: &Entry) -> Result<Counts> {
     let out = env::temp_dir().join(format!("insn-count-{}", std::process::id()));
-    let (entry, offset) = entry(&Kernel::Linux7.image())?;
-    let hex: String = entry.iter().map(|byte| format!("{byte:02x}")).collect();
-    let argument = format!("{},out={},entry={hex},offset={offset:x}", plugin().display(), out.display());
+    let argument = format!("{},out={},{}", plugin().display(), out.display(), entry.arguments());
     let machine = machine.arg("-plugin").arg(argument);
     let finished = Vm::start(&machine, LIMIT)?.wait()?;
-    let text =
-        fs::read_to_string(&out).with_context(|| format!("the kernel was not reached\n{}", finished.report()))?;
+    let text = fs::read_to_string(&out).with_context(|| format!("the entry was not reached\n{}", finished.report()))?;
     fs::remove_file(&out)?;
     let counts = Counts::parse(&text).context("the plugin's result is malformed")?;
     ensure!(counts.total() > 0, "the plugin counted nothing");
     Ok(counts)
 }
 
-/// The first instructions at the PE entry point of a kernel, and its offset into its page.
-fn entry(kernel: &Path) -> Result<(Vec<u8>, u64)> {
-    let image = fs::read(kernel)?;
-    let pe = PeFile64::parse(&*image).context("the kernel is no PE image")?;
-    let header = pe.nt_headers().optional_header();
-    let address = header.address_of_entry_point.get(LittleEndian);
-    let (start, size) = pe
-        .section_table()
-        .pe_file_range_at(address)
-        .with_context(|| format!("no section has the entry point {address:#x}"))?;
-    let start = usize::try_from(start)?;
-    let length = usize::try_from(size)?.min(32);
-    let code = image.get(start..start + length);
-    let code = code.context("the entry point lies outside the file")?;
-    Ok((code.to_vec(), u64::from(address) & 0xfff))
+/// A place in the guest's code, wherever that is loaded to.
+pub struct Entry {
+    /// The instructions there.
+    code: Vec<u8>,
+    /// Its offset into its page, where that is known.
+    offset: Option<u64>,
+}
+
+/// No more instructions are compared.
+const CODE_LEN: usize = 32;
+
+impl Entry {
+    /// The PE entry point of a kernel: where firmware hands over.
+    pub fn pe(image: &[u8]) -> Result<Self> {
+        let pe = PeFile64::parse(image).context("the kernel is no PE image")?;
+        let header = pe.nt_headers().optional_header();
+        let address = header.address_of_entry_point.get(LittleEndian);
+        let (start, size) = pe
+            .section_table()
+            .pe_file_range_at(address)
+            .with_context(|| format!("no section has the entry point {address:#x}"))?;
+        let start = usize::try_from(start)?;
+        let length = usize::try_from(size)?.min(CODE_LEN);
+        let code = image.get(start..start + length).context("the entry point lies outside the file")?;
+        Ok(Self { code: code.to_vec(), offset: Some(u64::from(address) & 0xfff) })
+    }
+
+    /// Linux' own entry point, `primary_entry`: where its EFI stub hands over.
+    pub fn linux(image: &[u8]) -> Result<Self> {
+        let at = primary_entry(image).context("the kernel is no arm64 Image")?;
+        let code = image.get(at..at + CODE_LEN).context("the entry point lies outside the file")?;
+        Ok(Self { code: code.to_vec(), offset: Some(at as u64 & 0xfff) })
+    }
+
+    /// A mark of `tests/efi-check`, which is MOVZ X16 with a constant, MOVZ X16 with the number, and NOP.
+    pub fn mark(number: u16) -> Self {
+        const MARK: u16 = 0x6d61;
+        const NOP: u32 = 0xd503_201f;
+        let movz_x16 = |value: u16| 0xd280_0010 | u32::from(value) << 5;
+        let code = [movz_x16(MARK), movz_x16(number), NOP];
+        Self { code: code.iter().flat_map(|word| word.to_le_bytes()).collect(), offset: None }
+    }
+
+    fn arguments(&self) -> String {
+        let hex: String = self.code.iter().map(|byte| format!("{byte:02x}")).collect();
+        let offset = self.offset.map(|offset| format!(",offset={offset:x}"));
+        format!("entry={hex}{}", offset.unwrap_or_default())
+    }
+}
+
+/// Where the branch that is the second instruction of an arm64 Image leads (Linux, Documentation/arch/arm64/booting.rst:
+/// `code1`).
+fn primary_entry(image: &[u8]) -> Option<usize> {
+    const BRANCH: u32 = 0b000101;
+    const CODE1: usize = 4;
+    let code1 = u32::from_le_bytes(*image.get(CODE1..)?.first_chunk()?);
+    // A branch forwards: bit 25 is the sign.
+    let forwards = code1 >> 26 == BRANCH && code1 & 1 << 25 == 0;
+    forwards.then_some(CODE1 + (code1 & 0x01ff_ffff) as usize * 4)
 }
 
 #[cfg(test)]
@@ -105,5 +145,14 @@ mod tests {
         assert_eq!(counts.total(), 26);
         assert_eq!(counts.blocks[1].bytes, [0xc0, 0x03, 0x5f, 0xd6]);
         assert!(Counts::parse("40080000 10\n").is_none());
+    }
+
+    #[test]
+    fn the_entry_of_an_image_is_where_its_branch_leads() {
+        let image = |code1: u32| [&0x5a4d_u32.to_le_bytes()[..], &code1.to_le_bytes()].concat();
+        assert_eq!(primary_entry(&image(0x1400_0010)), Some(0x44));
+        assert_eq!(primary_entry(&image(0x17ff_ffff)), None);
+        assert_eq!(primary_entry(&image(0xd503_201f)), None);
+        assert_eq!(primary_entry(b"MZ"), None);
     }
 }

@@ -10,11 +10,46 @@ use vm::symbolize::Symbols;
 
 use super::count::{Block, Counts};
 
+/// What is not code of the firmware: the kernel's EFI stub, other EFI programs, the runtime services.
+const OUTSIDE: &str = "(outside the firmware's functions)";
+
+/// A block is part of a loop from so many passes on. No function is called as often by a hash of megabytes.
+const LOOP: u64 = 1000;
+
 /// Instructions by function.
 pub struct Profile {
-    total: u64,
-    /// Most first.
-    functions: Vec<(String, u64)>,
+    functions: BTreeMap<String, Function>,
+}
+
+#[derive(Default)]
+struct Function {
+    executed: u64,
+    /// By address, since a block may be translated more than once: its length in instructions, what was executed of it.
+    blocks: BTreeMap<u64, (u64, u64)>,
+}
+
+/// What instructions are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Work {
+    /// Hashing what is measured.
+    Hash,
+    /// Copying and clearing memory.
+    Copy,
+    /// Everything else, in the firmware and outside.
+    Rest,
+}
+
+impl Work {
+    fn of(function: &str) -> Self {
+        let is = |parts: &[&str]| parts.iter().any(|part| function.contains(part));
+        if is(&["measured::hash", "measured::authenticode", "sha2::"]) {
+            Work::Hash
+        } else if matches!(function, "memcpy" | "memmove" | "memset") {
+            Work::Copy
+        } else {
+            Work::Rest
+        }
+    }
 }
 
 impl Profile {
@@ -23,7 +58,7 @@ impl Profile {
         let symbols = Symbols::load(elf)?;
         let image = fs::read(image)?;
         let bases = bases(&counts.blocks, &image);
-        let mut functions = BTreeMap::<String, u64>::new();
+        let mut functions = BTreeMap::<String, Function>::new();
         for block in &counts.blocks {
             let name = bases
                 .iter()
@@ -33,27 +68,53 @@ impl Profile {
                     let same = image.get(at..at.checked_add(block.bytes.len())?)?;
                     (same == block.bytes).then(|| symbols.function(offset))?
                 })
-                .unwrap_or_else(|| "(outside the firmware's functions)".to_owned());
-            *functions.entry(name).or_default() += block.executed;
+                .unwrap_or_else(|| OUTSIDE.to_owned());
+            let function = functions.entry(name).or_default();
+            function.executed += block.executed;
+            let (_, executed) = function.blocks.entry(block.address).or_insert((block.bytes.len() as u64 / 4, 0));
+            *executed += block.executed;
         }
-        let mut functions: Vec<_> = functions.into_iter().collect();
-        functions.sort_by_key(|(_, executed)| std::cmp::Reverse(*executed));
-        Ok(Self { total: counts.total(), functions })
+        Ok(Self { functions })
+    }
+
+    /// Instructions of one kind.
+    pub fn work(&self, work: Work) -> u64 {
+        self.functions.iter().filter(|(name, _)| Work::of(name) == work).map(|(_, function)| function.executed).sum()
+    }
+
+    /// Instructions that one pass of the loop in the first function with this in its name takes, with those of loops
+    /// within it.
+    pub fn pass(&self, function: &str) -> Option<f64> {
+        let (_, function) = self.functions.iter().find(|(name, _)| name.contains(function))?;
+        let passes = |(length, executed): &(u64, u64)| executed / (*length).max(1);
+        let hot: Vec<_> = function.blocks.values().filter(|block| passes(block) >= LOOP).collect();
+        let rounds = hot.iter().map(|block| passes(block)).min()?;
+        Some(hot.iter().map(|(_, executed)| executed).sum::<u64>() as f64 / rounds as f64)
+    }
+
+    /// What was executed since `earlier`, a profile of the same boot up to another place.
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (name, before) in &earlier.functions {
+            if let Some(function) = self.functions.get_mut(name) {
+                function.executed = function.executed.saturating_sub(before.executed);
+            }
+        }
+        self
     }
 
     /// The first `rows` functions as Markdown.
     pub fn table(&self, rows: usize) -> String {
-        let mut text = String::from(
-            "\nWhere realmfw's instructions go:\n\n\
-             | Function | Instructions | Share |\n| --- | ---: | ---: |\n",
-        );
-        let mut rest = self.total;
-        for (name, executed) in self.functions.iter().take(rows) {
+        let mut text = String::from("| Function | Instructions | Share |\n| --- | ---: | ---: |\n");
+        let mut functions: Vec<_> = self.functions.iter().map(|(name, function)| (name, function.executed)).collect();
+        functions.sort_by_key(|(_, executed)| std::cmp::Reverse(*executed));
+        let total = functions.iter().map(|(_, executed)| executed).sum();
+        let mut rest = total;
+        for (name, executed) in functions.into_iter().take(rows) {
             rest -= executed;
             // Writing to a String does not fail.
-            let _ = writeln!(text, "| `{name}` | {executed} | {} |", share(*executed, self.total));
+            let _ = writeln!(text, "| `{name}` | {executed} | {} |", share(executed, total));
         }
-        let _ = writeln!(text, "| everything else | {rest} | {} |", share(rest, self.total));
+        let _ = writeln!(text, "| everything else | {rest} | {} |", share(rest, total));
         text
     }
 }
@@ -94,5 +155,37 @@ mod tests {
         let block = |address, at: usize| Block { address, executed: 1, bytes: image[at..at + 16].to_vec() };
         let blocks = [block(0x4008_0010, 0x10), block(0x4008_0040, 0x40), block(0x5000_0080, 0x80)];
         assert_eq!(bases(&blocks, &image), [0x4008_0000]);
+    }
+
+    fn profile(functions: &[(&str, &[(u64, u64)])]) -> Profile {
+        let function = |blocks: &[(u64, u64)]| Function {
+            executed: blocks.iter().map(|(_, executed)| executed).sum(),
+            blocks: (0..).zip(blocks.iter().copied()).collect(),
+        };
+        Profile { functions: functions.iter().map(|(name, blocks)| ((*name).to_owned(), function(blocks))).collect() }
+    }
+
+    #[test]
+    fn a_pass_has_the_blocks_of_the_loop_alone() {
+        // A prologue, the loop's body in two blocks, and an inner loop of four rounds.
+        let blocks = [(30, 60), (98, 98 * 5000), (2, 2 * 5000), (10, 10 * 20_000)];
+        assert_eq!(profile(&[("measured::hash::cpu::compress256", &blocks)]).pass("compress256"), Some(140.0));
+        assert_eq!(profile(&[("compress256", &[(30, 60)])]).pass("compress256"), None);
+    }
+
+    #[test]
+    fn work_is_told_by_the_names() {
+        let blocks = |executed| [(1, executed)];
+        let before = profile(&[("memcpy", &blocks(3)), (OUTSIDE, &blocks(1))]);
+        let profile = profile(&[
+            ("memcpy", &blocks(10)),
+            ("memset", &blocks(5)),
+            ("measured::hash::Hasher::update", &blocks(7)),
+            ("realmfw::boot::boot", &blocks(2)),
+            (OUTSIDE, &blocks(1)),
+        ]);
+        let work = [Work::Hash, Work::Copy, Work::Rest].map(|work| profile.work(work));
+        assert_eq!(work, [7, 15, 3]);
+        assert_eq!(profile.since(&before).work(Work::Copy), 12);
     }
 }

@@ -20,6 +20,24 @@ const FLOOR: u64 = 10;
 /// How much later than with QEMU's own loader Linux may print its first line.
 const WALL_GOAL: Duration = Duration::from_millis(100);
 
+/// Something to be reached, which nothing fails of.
+pub struct Goal {
+    met: bool,
+    what: String,
+}
+
+impl Goal {
+    /// Whether it is, and what.
+    pub fn new(met: bool, what: String) -> Self {
+        Self { met, what }
+    }
+
+    /// Says so.
+    pub fn say(&self) {
+        println!("{}: {}", if self.met { "met" } else { "MISSED" }, self.what);
+    }
+}
+
 /// What was measured with.
 pub struct Versions {
     /// QEMU's version.
@@ -76,7 +94,8 @@ pub fn table(all: &[Results], versions: &Versions, runs: usize) -> String {
     text
 }
 
-fn millions(count: u64) -> String {
+/// As the tables have it.
+pub fn millions(count: u64) -> String {
     format!("{:.2} M", count as f64 / 1e6)
 }
 
@@ -99,20 +118,18 @@ fn behind_qemu(all: &[Results]) -> Option<f64> {
     Some(time(Loader::Realmfw)? - time(Loader::Qemu)?)
 }
 
-/// Says which goals are met. Instructions over the floor are an error.
-pub fn judge(all: &[Results]) -> Result<()> {
+/// What is to be reached. Instructions over the floor are an error.
+pub fn goals(all: &[Results]) -> Result<Vec<Goal>> {
     let ratio = ratio(all).context("nothing to compare")?;
     let wall = behind_qemu(all).context("nothing to compare")?;
-    let say = |met: bool, what: &str| println!("{}: {what}", if met { "met" } else { "MISSED" });
-    say(ratio >= GOAL as f64, &format!("at most 1/{GOAL} of EDK2's instructions (1/{ratio:.1})"));
-    say(
-        wall <= WALL_GOAL.as_secs_f64(),
-        &format!("Linux' first line within {} s of QEMU's own loader ({wall:.3} s)", WALL_GOAL.as_secs_f64()),
-    );
     if ratio < FLOOR as f64 {
         bail!("more than 1/{FLOOR} of EDK2's instructions");
     }
-    Ok(())
+    let goal = WALL_GOAL.as_secs_f64();
+    Ok(vec![
+        Goal::new(ratio >= GOAL as f64, format!("at most 1/{GOAL} of EDK2's instructions (1/{ratio:.1})")),
+        Goal::new(wall <= goal, format!("Linux' first line within {goal} s of QEMU's own loader ({wall:.3} s)")),
+    ])
 }
 
 /// Puts the text between the marks of a page.

@@ -24,9 +24,14 @@ pub struct Esp {
 impl Esp {
     /// An empty one.
     pub fn new(path: &Path) -> Result<Self> {
+        Self::with_size(path, SIZE)
+    }
+
+    /// An empty one of another size.
+    pub fn with_size(path: &Path, size: u64) -> Result<Self> {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
         let mut file = open.with_context(|| format!("cannot write {}", path.display()))?;
-        file.set_len(SIZE)?;
+        file.set_len(size)?;
         let options = FormatVolumeOptions::new().fat_type(FatType::Fat32).volume_id(0x5ea1_0001);
         format_volume(&mut file, options.volume_label(*b"ESP        "))?;
         std::io::Seek::rewind(&mut file)?;
