@@ -3,7 +3,7 @@
 //!
 //! This library is what of it knows no hardware: the option string, the realm's initial
 //! measurement, the attestation token, the device tree the host hands over, a UART, the placement of
-//! memory, stage 1 walks, syndromes, PSCI. The RSI state machine is in the `rsi` crate. The binary beside it
+//! memory, ID registers, stage 1 walks, syndromes, PSCI. The RSI state machine is in the `rsi` crate. The binary beside it
 //! (`main.rs`) is the EL2 program.
 
 #![no_std]
@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod cbor;
 pub mod dtb;
+pub mod features;
 pub mod fw_cfg;
 pub mod fw_cfg_setup;
 pub mod launch;

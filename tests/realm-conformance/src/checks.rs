@@ -126,13 +126,13 @@ pub fn off() -> ! {
 
 static SECOND: AtomicU64 = AtomicU64::new(0);
 
-/// What a second CPU does: the work that its context names, whose results it leaves where the
+/// What a second CPU does, `rest` being all its other registers at once: the work that its context names, whose results it leaves where the
 /// first looks, then stops.
-pub fn second(mut rsi: Rsi<SmcConduit>, context: u64) -> ! {
+pub fn second(mut rsi: Rsi<SmcConduit>, context: u64, rest: u64) -> ! {
     if context == tokens::CONTEXT {
         tokens::second(&mut rsi);
     } else {
-        power::second();
+        power::second(rest);
     }
     SECOND.store(context, Ordering::SeqCst);
     const CPU_OFF: u64 = 0x8400_0002;

@@ -37,10 +37,38 @@ pub fn send(number: u64) {
     write!("S3_0_C12_C11_5", number << 24 | 1);
 }
 
-/// Has the virtual timer fire soon, or stops it.
-pub fn timer(on: bool) {
-    write!("cntv_tval_el0", 1000_u64);
-    write!("cntv_ctl_el0", u64::from(on));
+/// A timer of EL1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// CNTV.
+    Virtual,
+    /// CNTP.
+    Physical,
+}
+
+/// Has the timer fire soon, or stops it.
+pub fn timer(timer: Timer, on: bool) {
+    match timer {
+        Timer::Virtual => {
+            write!("cntv_tval_el0", 1000_u64);
+            write!("cntv_ctl_el0", u64::from(on));
+        }
+        Timer::Physical => {
+            write!("cntp_tval_el0", 1000_u64);
+            write!("cntp_ctl_el0", u64::from(on));
+        }
+    }
+}
+
+/// The physical, the virtual and again the physical counter.
+pub fn counters() -> [u64; 3] {
+    let (before, between, after);
+    // SAFETY: reads of counters.
+    unsafe {
+        asm!("isb", "mrs {}, cntpct_el0", "isb", "mrs {}, cntvct_el0", "isb", "mrs {}, cntpct_el0",
+             out(reg) before, out(reg) between, out(reg) after, options(nomem, nostack));
+    }
+    [before, between, after]
 }
 
 /// How this CPU runs.

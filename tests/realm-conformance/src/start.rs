@@ -52,12 +52,42 @@ image_start:
 
     .global second_start
 second_start:
-    adrp    x1, second_stack_top
-    add     x1, x1, :lo12:second_stack_top
-    mov     sp, x1
-    adrp    x1, vectors
-    add     x1, x1, :lo12:vectors
-    msr     vbar_el1, x1
+    // What is in the other registers, all together, goes on in x1.
+    orr     x1, x1, x2
+    orr     x1, x1, x3
+    orr     x1, x1, x4
+    orr     x1, x1, x5
+    orr     x1, x1, x6
+    orr     x1, x1, x7
+    orr     x1, x1, x8
+    orr     x1, x1, x9
+    orr     x1, x1, x10
+    orr     x1, x1, x11
+    orr     x1, x1, x12
+    orr     x1, x1, x13
+    orr     x1, x1, x14
+    orr     x1, x1, x15
+    orr     x1, x1, x16
+    orr     x1, x1, x17
+    orr     x1, x1, x18
+    orr     x1, x1, x19
+    orr     x1, x1, x20
+    orr     x1, x1, x21
+    orr     x1, x1, x22
+    orr     x1, x1, x23
+    orr     x1, x1, x24
+    orr     x1, x1, x25
+    orr     x1, x1, x26
+    orr     x1, x1, x27
+    orr     x1, x1, x28
+    orr     x1, x1, x29
+    orr     x1, x1, x30
+    adrp    x2, second_stack_top
+    add     x2, x2, :lo12:second_stack_top
+    mov     sp, x2
+    adrp    x2, vectors
+    add     x2, x2, :lo12:vectors
+    msr     vbar_el1, x2
     isb
     bl      second_main
     b       .
@@ -154,8 +184,15 @@ probe_fetch:
 
     .balign 2048
 vectors:
-    .rept   16
+    .rept   4
+    b       4f
+    .balign 128
+    .endr
+    // Synchronous, EL1 with its own stack: the only one that a probe may end in.
     b       exception
+    .balign 128
+    .rept   11
+    b       4f
     .balign 128
     .endr
 exception:
@@ -392,10 +429,10 @@ extern "C" fn payload_main(x0: u64) -> ! {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn second_main(context: u64) -> ! {
+extern "C" fn second_main(context: u64, rest: u64) -> ! {
     // SAFETY: as above; this CPU makes PSCI calls only.
     let conduit = unsafe { rsi::SmcConduit::new() };
-    checks::second(rsi::Rsi::new(conduit), context)
+    checks::second(rsi::Rsi::new(conduit), context, rest)
 }
 
 #[unsafe(no_mangle)]

@@ -1,6 +1,6 @@
 //! The host behind the RMM: host calls, devices, fw_cfg.
 
-use rsi::{Ripas, fid, rhi};
+use rsi::{HostCall, Ripas, fid, rhi};
 
 use super::{Checks, changing_page, page};
 use crate::console;
@@ -29,11 +29,32 @@ impl Checks {
             result == SUCCESS && answer == u64::MAX,
             format_args!("{result:#x} {answer:#x}"),
         );
+        self.untouched();
         self.devices();
         if self.machine.fw_cfg != 0 {
             self.fw_cfg();
             self.fw_cfg_files();
         }
+    }
+
+    /// A host call writes the registers of its structure, and nothing else (DEN0137 RYSNYQ).
+    fn untouched(&mut self) {
+        let at = page() + 0x100;
+        start::write(page(), &[0xff; 0x300]);
+        let call = HostCall { imm: 0xfff, gprs: [0xfeed; 31] };
+        start::write(at, &call.to_bytes());
+        let [result, ..] = self.raw(&[fid::HOST_CALL, at]);
+        let mut bytes = [0; 0x300];
+        start::read(page(), &mut bytes);
+        let (before, rest) = bytes.split_at(0x100);
+        let (structure, after) = rest.split_at(0x100);
+        let same =
+            before.iter().chain(after).all(|byte| *byte == 0xff) && structure.starts_with(&0xfff_u64.to_le_bytes());
+        self.check(
+            "RSI_HOST_CALL leaves the immediate and what is around alone",
+            result == SUCCESS && same,
+            format_args!("{result:#x}"),
+        );
     }
 
     fn devices(&mut self) {

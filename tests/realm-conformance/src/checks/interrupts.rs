@@ -1,7 +1,8 @@
 //! Interrupts through the virtual CPU interface (GICv3), polled for.
 
 use super::Checks;
-use crate::{cpu, start};
+use crate::cpu::{self, Timer};
+use crate::start;
 
 const CTLR: u64 = 0;
 const TYPER: u64 = 4;
@@ -13,6 +14,7 @@ const IROUTER: u64 = 0x6000;
 const WAKER: u64 = 0x14;
 const SGI_FRAME: u64 = 0x1_0000;
 const VIRTUAL_TIMER: u32 = 27;
+const PHYSICAL_TIMER: u32 = 30;
 /// How often to look before an interrupt is taken to be lost.
 const PATIENCE: u32 = 1_000_000;
 
@@ -20,8 +22,10 @@ const PATIENCE: u32 = 1_000_000;
 fn next() -> Option<u32> {
     const NONE: u32 = 1020;
     let interrupt = (0..PATIENCE).map(|_| cpu::acknowledge()).find(|interrupt| *interrupt < NONE)?;
-    if interrupt == VIRTUAL_TIMER {
-        cpu::timer(false);
+    match interrupt {
+        VIRTUAL_TIMER => cpu::timer(Timer::Virtual, false),
+        PHYSICAL_TIMER => cpu::timer(Timer::Physical, false),
+        _ => {}
     }
     cpu::end(interrupt);
     Some(interrupt)
@@ -29,6 +33,13 @@ fn next() -> Option<u32> {
 
 impl Checks {
     pub(super) fn interrupts(&mut self) {
+        let counters = cpu::counters();
+        let [before, between, after] = counters;
+        self.check(
+            "the virtual counter is the physical one (RJSMQP)",
+            before <= between && between <= after,
+            format_args!("{counters:x?}"),
+        );
         if self.machine.distributor == 0 || self.machine.redistributors == 0 {
             return;
         }
@@ -41,18 +52,22 @@ impl Checks {
         self.shared_peripherals(distributor);
         let own = redistributor + SGI_FRAME;
         const SGI: u32 = 5;
-        start::store32(own + IGROUPR, 1 << SGI | 1 << VIRTUAL_TIMER);
-        start::store32(own + ISENABLER, 1 << SGI | 1 << VIRTUAL_TIMER);
+        const OWN: u32 = 1 << SGI | 1 << VIRTUAL_TIMER | 1 << PHYSICAL_TIMER;
+        start::store32(own + IGROUPR, OWN);
+        start::store32(own + ISENABLER, OWN);
         cpu::send(SGI.into());
         let seen = next();
         self.check("an SGI to this CPU arrives", seen == Some(SGI), format_args!("{seen:?}"));
-        cpu::timer(true);
+        cpu::timer(Timer::Virtual, true);
         let seen = next();
         self.check("the virtual timer interrupts", seen == Some(VIRTUAL_TIMER), format_args!("{seen:?}"));
-        cpu::timer(true);
+        cpu::timer(Timer::Virtual, true);
         let again = next();
         self.check("and once more after its end", again == Some(VIRTUAL_TIMER), format_args!("{again:?}"));
-        cpu::timer(true);
+        cpu::timer(Timer::Physical, true);
+        let seen = next();
+        self.check("the physical timer interrupts (RLKNDV)", seen == Some(PHYSICAL_TIMER), format_args!("{seen:?}"));
+        cpu::timer(Timer::Virtual, true);
         const CPU_SUSPEND: u64 = 0xC400_0001;
         let [result, x1, x2, x3, ..] = self.raw(&[CPU_SUSPEND, 1, 2, 3]);
         let seen = next();

@@ -138,6 +138,8 @@ impl Checks {
             self.check("it starts with its context", seen == CONTEXT, format_args!("{seen:#x}"));
             let began = BEGAN.load(Ordering::SeqCst);
             self.check("and as PSCI has it: EL1h, masked, MMU and caches off", began == 1, format_args!("{began}"));
+            let rest = REST.load(Ordering::SeqCst);
+            self.check("its other registers are zero (B4.3.7.3)", rest == 0, format_args!("{rest:#x}"));
             let info = self.raw(&[AFFINITY_INFO, 1, 0]);
             self.check("it is off after CPU_OFF", info.first() == Some(&OFF), format_args!("{info:x?}"));
         }
@@ -154,8 +156,10 @@ fn begins(state: cpu::State) -> bool {
 }
 
 static BEGAN: AtomicU64 = AtomicU64::new(0);
+static REST: AtomicU64 = AtomicU64::new(0);
 
-/// What a second CPU does: tells how it began.
-pub fn second() {
+/// What a second CPU does: tells how it began, and with what in the registers but x0.
+pub fn second(rest: u64) {
+    REST.store(rest, Ordering::SeqCst);
     BEGAN.store(if begins(cpu::state()) { 1 } else { 2 }, Ordering::SeqCst);
 }
