@@ -1,6 +1,6 @@
 //! The rules, in groups.
 
-use core::fmt::Arguments;
+use core::fmt::{Arguments, Display};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use rsi::{ChangeDestroyed, Conduit, GRANULE, HashAlgorithm, HostCall, RealmConfig, Registers, Ripas, Rsi, SmcConduit};
@@ -10,10 +10,12 @@ use crate::machine::Machine;
 use crate::start;
 
 mod calls;
+mod fw_cfg;
 mod host;
 mod interrupts;
 mod measure;
 mod memory;
+mod mmio;
 mod power;
 mod registers;
 mod tokens;
@@ -53,7 +55,7 @@ impl core::fmt::Display for Hex<'_> {
 }
 
 impl Checks {
-    fn check(&mut self, rule: &str, holds: bool, found: Arguments<'_>) {
+    fn check(&mut self, rule: impl Display, holds: bool, found: Arguments<'_>) {
         if holds {
             self.passed += 1;
             console::line(format_args!("PASS {rule}"));
@@ -183,6 +185,7 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
     for (base, size) in machine.memory.iter().take(machine.memories) {
         console::line(format_args!("INFO memory {base:#x} {size:#x}"));
     }
+    checks.memory_runs();
     checks.measurements();
     checks.calls();
     checks.registers();
@@ -190,6 +193,7 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
     checks.accesses();
     checks.translated();
     checks.host();
+    checks.mmio();
     checks.interrupts();
     checks.tokens();
     checks.power();

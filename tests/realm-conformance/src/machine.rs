@@ -11,6 +11,8 @@ pub struct Machine {
     pub uart_register: u64,
     /// Base of fw_cfg, or 0.
     pub fw_cfg: u64,
+    /// Base of the configuration space of PCIe, or 0.
+    pub ecam: u64,
     /// Base of the GICv3 distributor, or 0.
     pub distributor: u64,
     /// Base of the GICv3 redistributors, or 0.
@@ -70,6 +72,7 @@ impl Machine {
                             (machine.uart, machine.uart_register) = (reg, register);
                         }
                         Kind::FwCfg => machine.fw_cfg = reg,
+                        Kind::Pcie => machine.ecam = reg,
                         Kind::Gic => (machine.distributor, machine.redistributors) = (reg, second),
                         Kind::Memory => {
                             if let Some(node) = machine.memory.get_mut(machine.memories) {
@@ -96,6 +99,8 @@ impl Machine {
                             kind = Kind::Uart(MODEM_CONTROL);
                         } else if is(value, b"qemu,fw-cfg-mmio") {
                             kind = Kind::FwCfg;
+                        } else if is(value, b"pci-host-ecam-generic") {
+                            kind = Kind::Pcie;
                         } else if is(value, b"arm,gic-v3") {
                             kind = Kind::Gic;
                         }
@@ -125,6 +130,7 @@ enum Kind {
     Other,
     Uart(u64),
     FwCfg,
+    Pcie,
     Gic,
     Memory,
     Cpu,

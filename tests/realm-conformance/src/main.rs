@@ -10,6 +10,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod access;
+#[cfg(target_os = "none")]
 mod checks;
 #[cfg(target_os = "none")]
 mod console;

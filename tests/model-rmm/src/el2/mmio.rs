@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "calls of the assembly that makes the access")]
 
+use super::regs;
+
 #[repr(C)]
 struct Outcome {
     value: u64,
@@ -26,9 +28,20 @@ fn check(address: u64) {
     assert!(!(model_rmm::layout::QEMU_RAM..HIGH_DEVICES).contains(&address), "device address {address:#x} is RAM");
 }
 
+/// Whether there was an answer. Where there was none, the fault has overwritten the address of the realm's own access,
+/// which was in FAR_EL2 before.
+fn answered(outcome: &Outcome, far: u64) -> bool {
+    let done = outcome.done == 1;
+    if !done {
+        regs::set_far_el2(far);
+    }
+    done
+}
+
 /// Loads `size` (1, 2, 4, 8) bytes; none when nothing answers.
 pub fn load(address: u64, size: u8) -> Option<u64> {
     check(address);
+    let far = regs::far_el2();
     // SAFETY: the address is a device's, so no Rust object is read; a fault is recovered from.
     let outcome = unsafe {
         match size {
@@ -38,12 +51,13 @@ pub fn load(address: u64, size: u8) -> Option<u64> {
             _ => device_load64(address),
         }
     };
-    (outcome.done == 1).then_some(outcome.value)
+    answered(&outcome, far).then_some(outcome.value)
 }
 
 /// Stores `size` (1, 2, 4, 8) bytes; none when nothing answers.
 pub fn store(address: u64, size: u8, value: u64) -> Option<()> {
     check(address);
+    let far = regs::far_el2();
     // SAFETY: the address is a device's, so no Rust object is written; DMA that a store starts
     // goes to addresses that the host checked. A fault is recovered from.
     let outcome = unsafe {
@@ -54,5 +68,5 @@ pub fn store(address: u64, size: u8, value: u64) -> Option<()> {
             _ => device_store64(address, value),
         }
     };
-    (outcome.done == 1).then_some(())
+    answered(&outcome, far).then_some(())
 }

@@ -119,6 +119,8 @@ writable! {
     esr_el1 = set_esr_el1;
     /// FAR_EL1.
     far_el1 = set_far_el1;
+    /// FAR_EL2.
+    far_el2 = set_far_el2;
     /// ICC_SRE_EL2.
     S3_4_C12_C9_5 = set_icc_sre_el2;
     /// ICC_PMR_EL1.

@@ -1,4 +1,4 @@
-//! The host behind the RMM: host calls, devices, fw_cfg.
+//! The host behind the RMM: host calls, devices.
 
 use rsi::{HostCall, Ripas, fid, rhi};
 
@@ -33,7 +33,6 @@ impl Checks {
         self.devices();
         if self.machine.fw_cfg != 0 {
             self.fw_cfg();
-            self.fw_cfg_files();
         }
     }
 
@@ -82,89 +81,5 @@ impl Checks {
             protected.is_err_and(|esr| esr >> 26 == 0x25 && esr & 0x3f == 0x10),
             format_args!("{protected:x?}"),
         );
-    }
-
-    /// fw_cfg by DMA: the descriptor and the data in shared memory, addressed without the shared
-    /// bit.
-    fn fw_cfg(&mut self) {
-        let at = changing_page();
-        self.set(at, at + self.unit, Ripas::Empty);
-        let shared = self.shared(at);
-        let dma = self.shared(self.machine.fw_cfg + 16);
-        const SIGNATURE_SELECT_READ: u32 = 8 | 2;
-        let transfer = |descriptor: u64, data: u64| {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&SIGNATURE_SELECT_READ.to_be_bytes());
-            bytes[4..8].copy_from_slice(&4_u32.to_be_bytes());
-            bytes[8..].copy_from_slice(&data.to_be_bytes());
-            start::write(descriptor, &bytes);
-        };
-        let control = |descriptor: u64| {
-            let mut bytes = [0; 4];
-            start::read(descriptor, &mut bytes);
-            u32::from_be_bytes(bytes)
-        };
-        transfer(shared, at + 64);
-        start::store64(dma, at.swap_bytes());
-        let mut data = [0; 4];
-        start::read(shared + 64, &mut data);
-        self.check(
-            "fw_cfg DMA reaches shared memory",
-            control(shared) == 0 && data == *b"QEMU",
-            format_args!("control {:#x} data {data:x?}", control(shared)),
-        );
-        // Whatever the host does next, the data is there to stay.
-        for _ in 0..8 {
-            let _ = self.rsi.features(0);
-        }
-        start::read(shared + 64, &mut data);
-        self.check("fw_cfg DMA is over when it says so", data == *b"QEMU", format_args!("data {data:x?}"));
-        start::write(page(), b"mine");
-        transfer(shared, page());
-        start::store64(dma, at.swap_bytes());
-        start::read(page(), &mut data);
-        self.check(
-            "fw_cfg DMA does not reach private memory",
-            data == *b"mine",
-            format_args!("control {:#x} data {data:x?}", control(shared)),
-        );
-        console::line(format_args!("INFO fw_cfg DMA to private memory: control {:#x}", control(shared)));
-        transfer(page() + 64, at + 64);
-        start::write(shared + 64, b"none");
-        start::store64(dma, (page() + 64).swap_bytes());
-        start::read(shared + 64, &mut data);
-        self.check(
-            "fw_cfg DMA does not read a private descriptor",
-            control(page() + 64) == SIGNATURE_SELECT_READ && data == *b"none",
-            format_args!("control {:#x} data {data:x?}", control(page() + 64)),
-        );
-        self.set(at, at + self.unit, Ripas::Ram);
-    }
-
-    /// Reads the first file of the directory twice, one access a byte.
-    fn fw_cfg_files(&mut self) {
-        const FILE_DIR: u16 = 0x19;
-        let base = self.shared(self.machine.fw_cfg);
-        let read = |key: u16, bytes: &mut [u8]| {
-            start::store16(base + 8, key.swap_bytes());
-            bytes.fill_with(|| start::load8(base));
-        };
-        let mut directory = [0; 68];
-        read(FILE_DIR, &mut directory);
-        let mut words = directory.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word));
-        let (count, size) = (words.next().unwrap_or(0), words.next().unwrap_or(0));
-        let key = (words.next().unwrap_or(0) >> 16) as u16;
-        let name = directory.get(12..).unwrap_or_default();
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        let name = core::str::from_utf8(name).unwrap_or("?");
-        if count == 0 {
-            return;
-        }
-        console::line(format_args!("INFO fw_cfg file {name}"));
-        console::line(format_args!("INFO fw_cfg size {size:#x}"));
-        let (mut first, mut second) = ([0; 4], [0; 4]);
-        read(key, &mut first);
-        read(key, &mut second);
-        self.check("fw_cfg reads the same twice", first == second, format_args!("{first:x?} {second:x?}"));
     }
 }

@@ -17,6 +17,20 @@ fn is_external(outcome: Result<u64, u64>, class: u64) -> bool {
 }
 
 impl Checks {
+    /// Tells in which states the host left the first memory node.
+    pub(super) fn memory_runs(&mut self) {
+        let [(mut base, size), ..] = self.machine.memory;
+        let top = base.saturating_add(size).min(self.shared_bit());
+        while base < top {
+            let Ok(run) = self.rsi.ipa_state_get(base, top) else { return };
+            console::line(format_args!("INFO {base:#x}..{:#x} is {:?}", run.top, run.ripas));
+            if run.top <= base {
+                return;
+            }
+            base = run.top;
+        }
+    }
+
     pub(super) fn states(&mut self) {
         let half = self.shared_bit();
         let at = changing_page();

@@ -29,6 +29,13 @@ fn misbehaves(options: &[&str], said: &str, failed: Option<&str>) -> Result<Ende
     Ok(ended)
 }
 
+/// The states in which the payload found its memory: where a run that begins at the last one's end, or at 0x40000000,
+/// ends, and what it is.
+fn states(ended: &Ended) -> Vec<String> {
+    let runs = ended.finished.console.lines().filter_map(|line| line.strip_prefix("INFO 0x")?.split_once(".."));
+    runs.map(|(_, end)| end.to_owned()).collect()
+}
+
 #[test]
 fn ripas_requests_rejected() -> Result<()> {
     misbehaves(&["ripas=reject:0"], "rejected RIPAS request 1", Some("RSI_IPA_STATE_SET to EMPTY")).map(drop)
@@ -70,6 +77,10 @@ fn page_destroyed_behind_the_realms_back() -> Result<()> {
     let told = ended.logged("host: destroyed the page at 0x0").is_some();
     let why = ended.logged("end: Fault").unwrap_or_default();
     ensure!(told && ended.status() == Some(end::FAULT) && why.contains("Destroyed"), "{}", ended.report());
+    // A page that the payload does not use, before its first call.
+    let ended = misbehaves(&["destroy=0x4f000000@1"], "destroyed the page at 0x4f000000 before RSI call 1", None)?;
+    let expected = ["0x4f000000 is Ram", "0x4f001000 is Destroyed", "0x60000000 is Ram"];
+    ensure!(states(&ended) == expected, "{}", ended.report());
     Ok(())
 }
 
@@ -80,6 +91,11 @@ fn pages_left_empty() -> Result<()> {
     ensure!(ended.rim() != honest.rim(), "RMM 1.x measures what is RAM");
     let (first, second) = (run(&["rmm=2.0"])?, run(&["rmm=2.0", "empty=0x48000000+64K"])?);
     ensure!(first.rim() == second.rim(), "RMM 2.0 does not measure what is RAM");
+    ensure!(states(&honest) == ["0x60000000 is Ram"], "{}", honest.report());
+    for ended in [&ended, &second] {
+        let expected = ["0x48000000 is Ram", "0x48010000 is Empty", "0x60000000 is Ram"];
+        ensure!(states(ended) == expected, "{}", ended.report());
+    }
     Ok(())
 }
 
@@ -104,7 +120,11 @@ fn fw_cfg_contents_change() -> Result<()> {
     let honest = run(&[])?;
     let file = honest.printed("INFO fw_cfg file ").context("no fw_cfg file")?.to_owned();
     let option = format!("fw-cfg-change={file}");
-    misbehaves(&[&option], "changed the first byte of a fw_cfg item", Some("fw_cfg reads the same twice")).map(drop)
+    let said = "changed the first byte of a fw_cfg item since its last read";
+    for failed in ["fw_cfg reads the same twice", "fw_cfg DMA reads what its registers read"] {
+        misbehaves(&[&option], said, Some(failed))?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -112,8 +132,10 @@ fn fw_cfg_sizes_lie() -> Result<()> {
     let honest = run(&[])?;
     let file = honest.printed("INFO fw_cfg file ").context("no fw_cfg file")?.to_owned();
     let option = format!("fw-cfg-size={file}:0x7fffffff");
-    let ended = misbehaves(&[&option], "wrong size", None)?;
-    ensure!(ended.printed("INFO fw_cfg size 0x7fffffff").is_some(), "{}", ended.report());
+    let ended = misbehaves(&[&option], "put a wrong size into the fw_cfg directory", None)?;
+    let size = ended.printed("INFO fw_cfg size ");
+    ensure!(size == Some("0x7fffffff, by DMA 0x7fffffff"), "{}", ended.report());
+    ensure!(honest.printed("INFO fw_cfg size ") != size, "{}", honest.report());
     Ok(())
 }
 
@@ -135,8 +157,9 @@ fn device_tree_lies() -> Result<()> {
     misbehaves(&["dtb=size"], "the device tree lies: Size", None)?;
     // The payload's console is in RAM then, so that it ends without a word.
     let uart = run(&["dtb=uart"])?;
-    let said = uart.log.contains("host: access to the shared alias 0x141000000");
-    ensure!(said && uart.finished.console.is_empty(), "{}", uart.report());
+    let said = uart.logged("host: the device tree lies: Uart").is_some();
+    let where_to = uart.log.contains("host: access to the shared alias 0x141000000");
+    ensure!(said && where_to && uart.finished.console.is_empty(), "{}", uart.report());
     Ok(())
 }
 
@@ -149,8 +172,9 @@ fn interrupts_without_end() -> Result<()> {
 
 #[test]
 fn device_memory_in_the_protected_half() -> Result<()> {
-    let ended = run(&["device=0x4f000000+4096", "log"])?;
-    ensure!(ended.status() == Some(end::OFF), "{}", ended.report());
-    ensure!(ended.log.contains("made 0x4f000000..0x4f001000 a device"), "{}", ended.report());
+    // The payload asks for its state, and does not touch it.
+    let ended = misbehaves(&["device=0x4f000000+4096"], "made 0x4f000000..0x4f001000 a device", None)?;
+    let expected = ["0x4f000000 is Ram", "0x4f001000 is Dev", "0x60000000 is Ram"];
+    ensure!(states(&ended) == expected && ended.status() == Some(end::OFF), "{}", ended.report());
     Ok(())
 }
