@@ -357,7 +357,8 @@ pub fn realm_tree(root: &mut Node, edit: &Edit<'_>) -> Vec<u8> {
             node.remove("interrupts");
             node.children.clear();
         }
-        if node.is_compatible("arm,pl011") && edit.lie == Some(DtbLie::Uart) {
+        let uart = node.is_compatible("arm,pl011") || node.is_compatible("ns16550a");
+        if uart && edit.lie == Some(DtbLie::Uart) {
             let base = edit.ram.start.saturating_add(0x100_0000);
             node.set("reg", reg(&(base..base.saturating_add(0x1000))));
         }

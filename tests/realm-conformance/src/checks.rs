@@ -182,6 +182,7 @@ pub fn run(mut rsi: Rsi<SmcConduit>, x0: u64) -> ! {
         checks.unit = unit;
     }
     console::line(format_args!("INFO spare pages from {:#x}", changing_page()));
+    console::line(format_args!("INFO device tree of {:#x} bytes", machine.tree));
     for (base, size) in machine.memory.iter().take(machine.memories) {
         console::line(format_args!("INFO memory {base:#x} {size:#x}"));
     }

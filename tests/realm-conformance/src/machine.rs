@@ -5,6 +5,8 @@ use crate::start;
 /// What was found.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine {
+    /// The size that the tree gives for itself.
+    pub tree: u32,
     /// Base of a PL011 or 16550.
     pub uart: u64,
     /// Offset of a register of it that can be read for nothing, aligned to four bytes.
@@ -51,7 +53,7 @@ impl Machine {
         if word(at) != 0xd00d_feed {
             return None;
         }
-        let mut machine = Self::default();
+        let mut machine = Self { tree: word(at + 4), ..Self::default() };
         let strings = at + u64::from(word(at + 12));
         let mut next = at + u64::from(word(at + 8));
         let (mut reg, mut size, mut second, mut kind) = (0, 0, 0, Kind::Other);

@@ -59,6 +59,9 @@ pub fn boot() {
     let layout = Layout::new(options.launch, options.ram, options.width, options.dma, machine.ram_end);
     let layout = layout.unwrap_or_else(|error| stop(format!("{error}")));
     let mut image = Payload::open(options.image.as_deref(), "firmware=, kvmtool= or kernel=");
+    if options.host.tamper.is_some_and(|offset| offset >= image.file.len) {
+        stop("tamper= names no byte of the payload".into());
+    }
     let mut initrd = options.initrd.as_deref().map(|path| Payload::open(Some(path), "initrd="));
     let initrd_len = initrd.as_ref().map(|initrd| initrd.file.len);
     let plan = Plan::new(options.launch, &layout, image.file.len, &image.head(), initrd_len);

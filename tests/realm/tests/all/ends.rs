@@ -98,7 +98,9 @@ fn accesses_to_a_device_that_is_not_there() -> Result<()> {
 
 #[test]
 fn options_that_make_no_sense() -> Result<()> {
-    for (option, why) in [("width=31", "width"), ("nonsense=1", "nonsense"), ("ram=3G", "protected half")] {
+    for (option, why) in
+        [("width=31", "width"), ("nonsense=1", "nonsense"), ("tamper=1G", "tamper="), ("ram=3G", "protected half")]
+    {
         let realm = Realm::firmware(conformance()).width(32).option(option);
         let ended = realm.run(LIMIT)?;
         let told = ended.logged("model: ").unwrap_or_default();
