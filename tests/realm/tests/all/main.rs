@@ -10,4 +10,5 @@ mod kvmtool;
 mod linux;
 mod matrix;
 mod misbehaviour;
+mod rim;
 mod rmm;
