@@ -1,10 +1,13 @@
-//! `docs/uefi.md` names tests that exist, and has a row for each service.
+//! `docs/uefi.md` names tests that exist, and has a row for each service; the commands that pages show are understood.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use clap::Parser;
 use vm::workspace;
+
+use crate::Cli;
 
 /// The members of EFI_BOOT_SERVICES and EFI_RUNTIME_SERVICES (UEFI 2.11, sections 4.4 and 4.5).
 const SERVICES: &str = "RaiseTPL RestoreTPL AllocatePages FreePages GetMemoryMap AllocatePool FreePool CreateEvent \
@@ -90,4 +93,53 @@ fn what_is_done_has_a_test_and_what_is_absent_a_reason() {
         assert!(!state.starts_with("done") || !named(tests).is_empty(), "{what} is done by no test");
         assert!(!state.starts_with("absent") || state.contains(':') || state.contains(','), "{what} is absent: why?");
     }
+}
+
+/// The words of a command as a shell has them, up to a comment.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('"').enumerate() {
+        // What is quoted is one word.
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+            continue;
+        }
+        let (part, rest) = part.split_once(" #").map_or((part, None), |(part, rest)| (part, Some(rest)));
+        words.extend(part.split_whitespace().map(str::to_owned));
+        if rest.is_some() {
+            break;
+        }
+    }
+    words
+}
+
+/// The commands of this program in the blocks and in the text of a page.
+fn commands(page: &str) -> Vec<String> {
+    let lines = page.lines().filter(|line| line.starts_with("cargo xtask ")).map(str::to_owned);
+    let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2).collect::<Vec<_>>());
+    lines.chain(quoted.filter(|text| text.starts_with("cargo xtask ")).map(str::to_owned)).collect()
+}
+
+#[test]
+fn each_command_that_a_page_shows_is_understood() {
+    let understood = |command: &str| {
+        // A page has LOADER for any of them.
+        let words = words(command).into_iter().skip(1).map(|word| if word == "LOADER" { "uki".into() } else { word });
+        Cli::try_parse_from(words).map(drop)
+    };
+    let root = workspace::root();
+    let mut count = 0;
+    for name in ["README.md", "docs/model-rmm.md", "docs/performance.md", "docs/uefi.md"] {
+        let page = fs::read_to_string(root.join(name)).unwrap();
+        for command in commands(&page) {
+            count += 1;
+            if let Err(error) = understood(&command) {
+                panic!("{name}: {command}: {error}");
+            }
+        }
+    }
+    assert!(count > 15, "only {count} commands were found");
+    understood("cargo xtask run --realm --direct-kernel --headless").unwrap();
+    assert!(understood("cargo xtask run --direct-kernel --no-such-option").is_err());
+    assert!(understood("cargo xtask run --plain --rsi-log log").is_err());
 }

@@ -10,7 +10,7 @@ use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ObjectSection, SectionFlags};
 
-use crate::{command, tools};
+use crate::{command, file, tools};
 
 /// The target of everything that runs without an operating system.
 pub const TARGET: &str = "aarch64-unknown-none";
@@ -23,8 +23,8 @@ pub fn build() -> Result<()> {
     let bytes = compile(&vm::workspace::root(), &vm::workspace::target())?;
     let elf = parse(&bytes)?;
     let flat = flatten(&elf)?;
-    fs::write(vm::workspace::image(), &flat)?;
-    fs::write(vm::workspace::elf(), &bytes)?;
+    file::replace(&vm::workspace::image(), &flat)?;
+    file::replace(&vm::workspace::elf(), &bytes)?;
     report(&elf, flat.len() as u64)
 }
 

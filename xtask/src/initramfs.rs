@@ -9,6 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use vm::workspace::{self, Kernel};
 
+use crate::file;
+
 pub use self::cpio::Archive;
 
 /// The modules that the checks need, in the kernel's words. What they depend on comes along.
@@ -54,8 +56,7 @@ pub fn build(kernel: Kernel) -> Result<()> {
     // The guest finds out with this whether the archive came through whole.
     archive.checksums("etc/sha256sums");
     fs::create_dir_all(workspace::target())?;
-    fs::write(kernel.initrd(), archive.finish())?;
-    Ok(())
+    file::replace(&kernel.initrd(), &archive.finish())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -8,6 +8,7 @@ mod disk;
 mod docs;
 mod emulated;
 mod fetch;
+mod file;
 mod fuzz;
 mod image;
 mod initramfs;

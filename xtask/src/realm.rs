@@ -5,7 +5,7 @@ mod summary;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ use realm_vm::{KERNEL, Realm, check_words};
 use vm::{Verdict, Vm, workspace};
 
 use crate::initramfs::{self, Archive, module};
-use crate::{command, image, tools};
+use crate::{command, file, image, tools};
 
 /// EL2 and the payload use no floating point, so that the realm's registers stay what they are.
 const TARGET: &str = "aarch64-unknown-none-softfloat";
@@ -70,12 +70,12 @@ pub fn build() -> Result<()> {
         cargo.args(["build", "--quiet", "--release", "--target", TARGET, "--package", package]);
         command::run(&mut cargo)?;
     }
-    let built = |name: &str| workspace::target().join(TARGET).join("release").join(name);
-    fs::copy(built("model-rmm"), realm_vm::model())?;
-    let payload = built("realm-conformance");
-    let bytes = fs::read(&payload).with_context(|| format!("cannot read {}", payload.display()))?;
-    fs::write(realm_vm::conformance(), image::flat(&bytes)?)?;
-    Ok(())
+    let built = |name: &str| {
+        let path = workspace::target().join(TARGET).join("release").join(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    file::replace(&realm_vm::model(), &built("model-rmm")?)?;
+    file::replace(&realm_vm::conformance(), &image::flat(&built("realm-conformance")?)?)
 }
 
 /// Builds the initramfs for a realm: that of the plain machine, and on top of it another first
@@ -95,8 +95,7 @@ pub fn build_initramfs() -> Result<()> {
     let mut whole = fs::read(KERNEL.initrd())?;
     whole.resize(whole.len().next_multiple_of(512), 0);
     whole.extend(archive.finish());
-    fs::write(realm_vm::initrd(), whole)?;
-    Ok(())
+    file::replace(&realm_vm::initrd(), &whole)
 }
 
 /// Starts a realm.
@@ -153,15 +152,22 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
     summary::print(&realm.model_log(), elapsed, options.events)?;
     match ended {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(why) => {
+        Err(Failure { status, why }) => {
             eprintln!("{why}");
-            Ok(ExitCode::FAILURE)
+            Ok(ExitCode::from(status))
         }
     }
 }
 
 /// How long the realm ran, and why that is no success.
-type Ended = (Duration, Result<(), String>);
+type Ended = (Duration, Result<(), Failure>);
+
+/// An end that is no success.
+struct Failure {
+    /// The exit status: the model's where it tells how the realm ended, or 1.
+    status: u8,
+    why: String,
+}
 
 fn interactive(realm: &Realm) -> Result<Ended> {
     println!("(Ctrl-A X ends the emulator, Ctrl-A C switches to its monitor)");
@@ -175,14 +181,17 @@ fn interactive(realm: &Realm) -> Result<Ended> {
         }
         let ended = match status.success() {
             true => Ok(()),
-            false => Err(did_not_power_off(realm)),
+            false => Err(did_not_power_off(realm, status)),
         };
         return Ok((started.elapsed(), ended));
     }
 }
 
-fn did_not_power_off(realm: &Realm) -> String {
-    format!("the realm did not power off: {}", realm.last_logged().unwrap_or_default())
+fn did_not_power_off(realm: &Realm, status: ExitStatus) -> Failure {
+    Failure {
+        status: status.code().and_then(|status| u8::try_from(status).ok()).unwrap_or(1),
+        why: format!("the realm did not power off: {}", realm.last_logged().unwrap_or_default()),
+    }
 }
 
 fn headless(realm: &Realm, limit: Duration) -> Result<Ended> {
@@ -201,10 +210,10 @@ fn headless(realm: &Realm, limit: Duration) -> Result<Ended> {
             println!("all {} checks held", verdict.passed.len());
             Ok(())
         } else {
-            Err(format!("{} checks failed", verdict.failed.len()))
+            Err(Failure { status: 1, why: format!("{} checks failed", verdict.failed.len()) })
         }
     } else {
-        Err(did_not_power_off(realm))
+        Err(did_not_power_off(realm, finished.status))
     };
     Ok((finished.elapsed, ended))
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Arg, ArgAction, Args};
 use vm::machine::parse_memory;
 use vm::workspace::{self, Kernel};
 use vm::{Checks, End, Machine, Verdict, Vm};
@@ -18,6 +18,7 @@ use crate::{command, disk, image, initramfs, realm};
 
 /// The options of `cargo xtask run`.
 #[derive(Args)]
+#[command(arg(in_a_realm()))]
 pub struct Options {
     #[command(flatten)]
     setup: Setup,
@@ -63,6 +64,15 @@ pub struct Options {
     /// More arguments for QEMU
     #[arg(last = true)]
     qemu: Vec<OsString>,
+}
+
+/// What holds without it.
+fn in_a_realm() -> Arg {
+    Arg::new("in_a_realm")
+        .long("realm")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("plain")
+        .help("Run in a realm, as is the rule")
 }
 
 /// Sets up what is needed and boots.

@@ -472,4 +472,22 @@ mod tests {
             assert!(!matches!(result, Err(OptionError::Unknown(_))), "{name}");
         }
     }
+
+    #[test]
+    fn the_page_has_each_option_in_its_tables_and_no_other() {
+        let page = include_str!("../../../docs/model-rmm.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let cells = rows.filter_map(|line| line.split('|').nth(1));
+        let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        // The further values of an option stand alone.
+        let told: Vec<_> = quoted.filter(|text| text.contains('=') || names().contains(text)).collect();
+        let told: Vec<_> = told.into_iter().map(|text| text.split('=').next().unwrap_or(text)).collect();
+        for name in names() {
+            assert!(told.contains(&name), "{name} is not in the page");
+        }
+        for name in told {
+            assert!(names().contains(&name), "{name} is in the page");
+            assert_ne!(Options::parse(&["m ", name, "=\u{1}"].concat()), Err(OptionError::Unknown(name.to_string())));
+        }
+    }
 }

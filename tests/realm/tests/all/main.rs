@@ -1,5 +1,6 @@
 //! Every test that starts a realm.
 
+mod commands;
 mod conformance;
 mod disks;
 mod efi;
