@@ -61,6 +61,7 @@ impl EventType {
             Self::EFI_RUNTIME_SERVICES_DRIVER => "EFI_RUNTIME_SERVICES_DRIVER",
             Self::EFI_GPT_EVENT => "EFI_GPT_EVENT",
             Self::EFI_ACTION => "EFI_ACTION",
+            Self::EFI_VARIABLE_BOOT2 => "EFI_VARIABLE_BOOT2",
             _ => return None,
         })
     }

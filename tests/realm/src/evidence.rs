@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use measured::CpuHash;
 use measured::event_log::{EventType, Log, Record, replay};
 
+use crate::description::description;
 use crate::unhex;
 
 /// The registers as the RMM has them, zero padded to 64 bytes, and the log in the realm's memory.
@@ -94,27 +95,6 @@ fn register(index: u32) -> String {
     }
 }
 
-/// The event in words. Its data comes from the realm and whoever runs in it: nothing of it is a control character.
-fn description(record: &Record<'_>) -> String {
-    match record.event_type {
-        EventType::SEPARATOR => "the line before the boot".to_owned(),
-        EventType::EFI_BOOT_SERVICES_APPLICATION
-        | EventType::EFI_BOOT_SERVICES_DRIVER
-        | EventType::EFI_RUNTIME_SERVICES_DRIVER => match record.data.get(8..16).and_then(|len| len.try_into().ok()) {
-            Some(len) => format!("EFI image (a kernel's, too) of {} bytes", u64::from_le_bytes(len)),
-            None => "EFI image".to_owned(),
-        },
-        // TCG_PCClientTaggedEvent: two words, then what Linux' EFI stub makes a string.
-        EventType::EVENT_TAG => format!("EFI stub: {}", printable(record.data.get(8..).unwrap_or_default())),
-        _ => printable(record.data),
-    }
-}
-
-fn printable(data: &[u8]) -> String {
-    let text = String::from_utf8_lossy(data);
-    text.trim_end_matches('\0').chars().map(|char| if char.is_control() { '.' } else { char }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use measured::Algorithm;
@@ -150,7 +130,6 @@ mod tests {
         {
             assert!(table.lines().any(|line| line.starts_with(start) && line.ends_with(end)), "{table}");
         }
-        assert_eq!(printable(b"a\x1b[2J\0"), "a.[2J");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The tests are in `tests/all`; start them with `cargo xtask test --only realm`, which builds
 //! what they need.
 
+mod description;
 pub mod evidence;
 
 use std::ffi::OsString;
