@@ -5,13 +5,18 @@ use core::ffi::c_void;
 use core::{ptr, slice};
 
 use r_efi::efi::{self, Guid, PhysicalAddress, Status};
+use r_efi::protocols::memory_attribute;
 
 use crate::env;
+use crate::memory::Map;
 use crate::options::Options;
 use crate::report::{check, equal, status};
 
 const PROTOCOL: Guid =
     Guid::from_fields(0x4e93_9de9, 0xd948, 0x4b0f, 0x88, 0xed, &[0xe6, 0xe1, 0xce, 0x51, 0x7c, 0x1e]);
+
+/// The clock's registers.
+const RTC: u64 = 0x0901_0000;
 
 const WRITE64: u32 = 4;
 const READ64: u32 = 3;
@@ -68,7 +73,11 @@ pub fn run(options: &Options) {
     let buffer = iommu.allocate(efi::BOOT_SERVICES_DATA, 1, DAC);
     let Ok(buffer) = buffer else { return equal("AllocateBuffer", buffer, Ok(ptr::null_mut())) };
     check("AllocateBuffer: cleared", unsafe { slice::from_raw_parts(buffer, 4096) }.iter().all(|&byte| byte == 0));
+    described(buffer.addr() as u64);
+    // Whatever was tried on its attributes, the buffer is still where the device is.
+    attributes(buffer.addr() as u64);
     dma(iommu, buffer);
+    secrets(iommu);
     status(
         "FreeBuffer: other size",
         unsafe { (iommu.free_buffer)(iommu, 2, buffer.cast()) },
@@ -106,6 +115,55 @@ fn refusals(iommu: &mut Protocol) {
         status("Unmap: again", iommu.unmap(mapping), Status::INVALID_PARAMETER);
     }
     equal("Map: what is read stays", bytes, [7; 64]);
+}
+
+/// The memory map as Linux expects it: shared memory is boot services' RAM, which is private again once they are gone, and
+/// the clock's registers are at their own address, to which Linux adds the shared bit itself.
+fn described(buffer: u64) {
+    /// The realm's RAM ends far below, and every shared alias is far above.
+    const END: u64 = 1 << 32;
+    let map = Map::read();
+    let shared =
+        map.at(buffer).is_some_and(|d| d.r#type == efi::BOOT_SERVICES_DATA && d.attribute & efi::MEMORY_WB != 0);
+    check("GetMemoryMap: shared memory", shared);
+    let rtc = map.at(RTC).is_some_and(|d| {
+        d.r#type == efi::MEMORY_MAPPED_IO && d.attribute == efi::MEMORY_UC | efi::MEMORY_XP | efi::MEMORY_RUNTIME
+    });
+    check("GetMemoryMap: registers", rtc);
+    check("GetMemoryMap: no alias", map.iter().all(|d| d.physical_start + d.number_of_pages * 4096 <= END));
+    map.release();
+}
+
+/// The pool is the firmware's, whose attributes nobody changes; the registers are no RAM.
+fn attributes(buffer: u64) {
+    let protocol: *mut memory_attribute::Protocol = env::locate(&memory_attribute::PROTOCOL_GUID);
+    let Some(p) = (unsafe { protocol.as_ref() }) else { return check("MemoryAttribute", false) };
+    let set = |base, bits| unsafe { (p.set_memory_attributes)(protocol, base, 4096, bits) };
+    let clear = |base, bits| unsafe { (p.clear_memory_attributes)(protocol, base, 4096, bits) };
+    status("MemoryAttribute: set on shared memory", set(buffer, efi::MEMORY_RO), Status::ACCESS_DENIED);
+    status("MemoryAttribute: clear on shared memory", clear(buffer, efi::MEMORY_XP), Status::ACCESS_DENIED);
+    status("MemoryAttribute: set on registers", set(RTC, efi::MEMORY_RO), Status::UNSUPPORTED);
+}
+
+/// Puts bytes that stand nowhere in the program's file into private memory, through shared memory and back out, and
+/// others into shared memory for good. Who looks at both afterwards finds each where it belongs (tests/realm).
+fn secrets(iommu: &mut Protocol) {
+    let make = |seed: u8| -> [u8; 64] {
+        let seed = core::hint::black_box(seed);
+        core::array::from_fn(|at| (at as u8).wrapping_mul(73) ^ seed)
+    };
+    let place = env::pool(64);
+    unsafe { place.cast::<[u8; 64]>().write(make(0x1d)) };
+    let mapped = iommu.map(READ64, place, 64);
+    check("Map: a secret", mapped.is_ok());
+    if let Ok((_, mapping)) = mapped {
+        status("Unmap: a secret", iommu.unmap(mapping), Status::SUCCESS);
+    }
+    let buffers = [iommu.allocate(efi::BOOT_SERVICES_DATA, 1, DAC), iommu.allocate(efi::BOOT_SERVICES_DATA, 1, DAC)];
+    let [Ok(freed), Ok(left)] = buffers else { return check("AllocateBuffer: two", false) };
+    unsafe { freed.cast::<[u8; 64]>().write(make(0x1d)) };
+    status("FreeBuffer: a secret", unsafe { (iommu.free_buffer)(iommu, 1, freed.cast()) }, Status::SUCCESS);
+    unsafe { left.cast::<[u8; 64]>().write(make(0xe2)) };
 }
 
 /// Has fw_cfg (QEMU's virt machine) write its signature, item 0, by DMA.

@@ -69,6 +69,7 @@ pub struct Realm {
     cpus: u32,
     options: Vec<String>,
     log: PathBuf,
+    memory: Option<PathBuf>,
     args: Vec<OsString>,
 }
 
@@ -87,6 +88,7 @@ impl Realm {
             cpus: 1,
             options: Vec::new(),
             log: std::env::temp_dir().join(format!("realm-{}-{number}.log", process::id())),
+            memory: None,
             args: Vec::new(),
         }
     }
@@ -164,6 +166,12 @@ impl Realm {
         fs::read_to_string(&self.log).ok()?.lines().last().map(str::to_owned)
     }
 
+    /// Leaves QEMU's RAM behind in a file.
+    pub fn memory_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.memory = Some(path.as_ref().to_path_buf());
+        self
+    }
+
     /// One more argument for QEMU.
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
@@ -232,6 +240,9 @@ impl Realm {
             .args(["-chardev", &log, "-semihosting-config", &config, "-device"])
             .arg(format!("loader,file={},cpu-num=0", model().display()))
             .args(&self.args);
+        if let Some(file) = &self.memory {
+            machine = machine.memory_file(file);
+        }
         // With a firmware QEMU puts kernel, initrd and command line into fw_cfg.
         if let Payload::Firmware(image) = &self.payload {
             machine = machine.firmware(image);

@@ -20,6 +20,7 @@ pub struct Machine {
     append: Option<String>,
     reboots: bool,
     memory_is_backed: bool,
+    memory_file: Option<PathBuf>,
     args: Vec<OsString>,
 }
 
@@ -36,6 +37,7 @@ impl Default for Machine {
             append: None,
             reboots: false,
             memory_is_backed: false,
+            memory_file: None,
             args: Vec::new(),
         }
     }
@@ -81,6 +83,12 @@ impl Machine {
     /// RAM that the host does not reserve: for guests larger than the host.
     pub fn unreserved_memory(mut self) -> Self {
         self.memory_is_backed = true;
+        self
+    }
+
+    /// RAM that stays behind in a file.
+    pub fn memory_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.memory_file = Some(path.as_ref().to_path_buf());
         self
     }
 
@@ -136,9 +144,15 @@ impl Machine {
         // Only what is asked for: a network card, say, would bring an option ROM.
         command.args(["-nodefaults", "-display", "none", "-serial", serial]);
         let mut machine = self.machine.clone();
-        if self.memory_is_backed {
+        let size = self.memory_mib;
+        let backend = match &self.memory_file {
+            Some(path) => Some(format!("memory-backend-file,id=ram,size={size}M,share=on,mem-path={}", path.display())),
+            None if self.memory_is_backed => Some(format!("memory-backend-ram,id=ram,size={size}M,reserve=off")),
+            None => None,
+        };
+        if let Some(backend) = backend {
             machine.push_str(",memory-backend=ram");
-            command.arg("-object").arg(format!("memory-backend-ram,id=ram,size={}M,reserve=off", self.memory_mib));
+            command.arg("-object").arg(backend);
         }
         command.arg("-machine").arg(machine);
         command.arg("-cpu").arg(&self.cpu);

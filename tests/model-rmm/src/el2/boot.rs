@@ -1,6 +1,7 @@
 //! Makes the realm: reads options and payload, populates and measures memory, as a VMM and RMM do
 //! between RMI_REALM_CREATE and RMI_REALM_ACTIVATE.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -151,6 +152,7 @@ fn make_host(options: Options, layout: Layout, machine: dtb::Machine, uart: Opti
         rsi_calls: 0,
         conversions: (0, 0),
         returned: (0, 0),
+        stale: BTreeSet::new(),
         populated: 0,
         storms: 0,
         requests: 0,

@@ -1,5 +1,6 @@
 //! The host: memory for the realm, answers to its requests.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -50,6 +51,8 @@ pub struct Host {
     pub conversions: (u64, u64),
     /// Shared pages that the realm made private again, and how many of them still held data.
     pub returned: (u64, u64),
+    /// Where shared pages were that still hold what was last in them.
+    pub stale: BTreeSet<u64>,
     /// Private pages given to the realm.
     pub populated: u64,
     /// Interrupts of the storm so far.
@@ -148,15 +151,22 @@ impl Host {
             return;
         }
         let bit = self.layout.shared_bit();
-        let Self { stage2, returned: (pages, dirty), .. } = self;
-        // Memory of the alias is scrubbed when the host takes it back. What the realm left in it, the host has seen.
+        let Self { stage2, returned: (pages, dirty), stale, .. } = self;
+        // What the realm left in it is there for whoever looks, and gone when the page is shared again.
         stage2.unmap(base | bit, top | bit, |_, page| {
             *pages = pages.saturating_add(1);
             if (0..GRANULE / 8).any(|word| phys::read_word(page + word * 8) != 0) {
                 *dirty = dirty.saturating_add(1);
             }
-            phys::fill_page(page, UNDEFINED);
+            stale.insert(page);
         });
+    }
+
+    /// Makes what was left in shared pages undefined, now that they are shared again.
+    fn scrub_shared(&mut self, base: u64, top: u64) {
+        let pages = self.layout.shared_pa(base).map(|start| start..start + (top - base));
+        let stale = pages.map(|pages| self.stale.extract_if(pages, |_| true).collect::<Vec<_>>());
+        stale.unwrap_or_default().into_iter().for_each(|page| phys::fill_page(page, UNDEFINED));
     }
 
     /// Takes the memory of a page away, private (RMI_DATA_DESTROY) or shared
@@ -224,6 +234,7 @@ impl Machine for Host {
             _ => {
                 self.conversions.0 = self.conversions.0.saturating_add(pages);
                 self.unmap_private(base, top);
+                self.scrub_shared(base, top);
             }
         }
     }

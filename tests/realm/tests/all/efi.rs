@@ -3,17 +3,24 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use measured::{Algorithm, CpuHash, Hasher};
+use realm_vm::evidence::Evidence;
 use realm_vm::{Ended, Realm, end, initrd};
 use vm::{Verdict, workspace};
 
+use super::memory::MemoryFile;
+use super::shared;
+
 const LIMIT: Duration = Duration::from_secs(150);
 
-fn realm(words: &str) -> Realm {
+/// `tests/efi-check`, told `words`.
+pub fn realm(words: &str) -> Realm {
     // The initrd is what the program asks LoadFile2 for.
     Realm::firmware(workspace::image()).kernel(workspace::efi_check()).initrd(initrd()).append(format!("realm {words}"))
 }
 
-fn passes(realm: &Realm) -> Result<Ended> {
+/// Runs a program, each check of which has to hold.
+pub fn passes(realm: &Realm) -> Result<Ended> {
     let ended = realm.run(LIMIT)?;
     (|| {
         ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
@@ -27,13 +34,27 @@ fn passes(realm: &Realm) -> Result<Ended> {
 
 #[test]
 fn services_in_a_realm() -> Result<()> {
-    passes(&realm("fuzz=2000").width(36)).map(drop)
+    let memory = MemoryFile::new();
+    let ended = passes(&realm("fuzz=2000").memory_file(memory.path()))?;
+    // The program has left boot services: all RAM is private again, as its map says.
+    let state = ended.logged("realm: at its end ").context("no state in the log")?;
+    ensure!(state.ends_with(" private, 0 KiB shared"), "at the end {state}");
+    shared::nothing_is_left(&memory, &shared::secret())
 }
 
-/// A program that knows nothing of this firmware, nor of realms.
+/// A program that knows nothing of this firmware, nor of realms. What it is not given leaves its trace, too.
 #[test]
 fn walk_in_a_realm() -> Result<()> {
-    passes(&Realm::firmware(workspace::image()).kernel(workspace::uefi_walk())).map(drop)
+    let ended = passes(&Realm::firmware(workspace::image()).kernel(workspace::uefi_walk()).width(36))?;
+    (|| {
+        let evidence = Evidence::from_model_log(&ended.log).context("no event log")?;
+        evidence.verify()?;
+        let nothing = Hasher::digest(Algorithm::Sha256, CpuHash::detect(), b"").to_string();
+        let absent = ("REM[2]".to_owned(), nothing, "initrd (absent)".to_owned());
+        ensure!(evidence.measured()?.contains(&absent), "the initrd that is not there leaves no trace");
+        Ok(())
+    })()
+    .with_context(|| ended.report())
 }
 
 #[test]

@@ -12,6 +12,9 @@ use realm_vm::evidence::{self, Evidence};
 use realm_vm::{Ended, KERNEL, Realm, check_words, end, initrd, unhex};
 use vm::{Verdict, workspace};
 
+use super::memory::MemoryFile;
+use super::shared;
+
 const LIMIT: Duration = Duration::from_secs(200);
 
 /// Boots, and returns what the token says; every check in the guest has to hold.
@@ -60,12 +63,6 @@ fn expected(algorithm: Algorithm, command_line: &str) -> Result<[Vec<u8>; 2]> {
     Ok([rem1.as_bytes().to_vec(), rem2.as_bytes().to_vec()])
 }
 
-fn measures(algorithm: Algorithm, hash: &str, width: u32) -> Result<()> {
-    let command_line = check_words(1, &[]);
-    let realm = realm(&command_line).width(width).option(format!("hash={hash}"));
-    measures_as_expected(&realm, algorithm, &command_line)
-}
-
 fn measures_as_expected(realm: &Realm, algorithm: Algorithm, command_line: &str) -> Result<()> {
     let claims = boots(realm)?;
     let [rem1, rem2] = expected(algorithm, command_line)?;
@@ -78,19 +75,27 @@ fn measures_as_expected(realm: &Realm, algorithm: Algorithm, command_line: &str)
     Ok(())
 }
 
+/// And leaves nothing of it with the host: the initrd's first line is in private memory alone.
 #[test]
 fn measures_by_sha256() -> Result<()> {
-    measures(Algorithm::Sha256, "sha-256", 33)
+    let (command_line, memory) = (check_words(1, &[]), MemoryFile::new());
+    measures_as_expected(&realm(&command_line).memory_file(memory.path()), Algorithm::Sha256, &command_line)?;
+    shared::nothing_is_left(&memory, b"# The first process of the initramfs in a realm")
 }
 
 #[test]
 fn measures_by_sha384() -> Result<()> {
-    measures(Algorithm::Sha384, "sha-384", 41)
+    let command_line = check_words(1, &[]);
+    let realm = realm(&command_line).width(41).option("hash=sha-384");
+    measures_as_expected(&realm, Algorithm::Sha384, &command_line)
 }
 
+/// On a CPU without FEAT_LPA2, which all others have here.
 #[test]
 fn measures_by_sha512() -> Result<()> {
-    measures(Algorithm::Sha512, "sha-512", 48)
+    let command_line = check_words(1, &[]);
+    let realm = realm(&command_line).width(48).option("hash=sha-512").arg("-cpu").arg("max,pauth-impdef=on,lpa2=off");
+    measures_as_expected(&realm, Algorithm::Sha512, &command_line)
 }
 
 /// fw_cfg has the kernel in two parts, of which the first ends within its PE headers. It is one file, and measured as one.
@@ -98,6 +103,24 @@ fn measures_by_sha512() -> Result<()> {
 fn measures_a_kernel_with_a_setup_part() -> Result<()> {
     let command_line = check_words(1, &[]);
     measures_as_expected(&realm(&command_line).option("fw-cfg-setup=100"), Algorithm::Sha256, &command_line)
+}
+
+/// A machine with nothing to boot: that there is neither command line nor kernel is in the registers.
+#[test]
+fn measures_that_there_is_no_kernel() -> Result<()> {
+    let ended = Realm::firmware(workspace::image()).run(LIMIT)?;
+    (|| {
+        let evidence = Evidence::from_model_log(&ended.log).context("no registers in the model's log")?;
+        evidence.verify()?;
+        let boot = DirectBoot::default();
+        let [_, rem1, rem2, _] = direct_boot(Algorithm::Sha256, CpuHash::detect(), &boot)?.registers;
+        for (index, expected) in [(1, rem1), (2, rem2)] {
+            let found = evidence.rems.get(index).context("no such register")?;
+            ensure!(found.starts_with(expected.as_bytes()), "REM[{index}] is {found:x?}");
+        }
+        Ok(())
+    })()
+    .with_context(|| ended.report())
 }
 
 /// A file of the tests, changed.

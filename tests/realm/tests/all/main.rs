@@ -10,6 +10,8 @@ mod hostile;
 mod kvmtool;
 mod linux;
 mod matrix;
+mod memory;
 mod misbehaviour;
 mod rim;
 mod rmm;
+mod shared;
