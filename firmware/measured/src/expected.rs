@@ -108,8 +108,8 @@ impl Registers for SoftwareRegisters {
 ///
 /// The order in each register: REM\[0\]: device tree, fw_cfg files, separator. REM\[1\]: the call of the boot
 /// option, separator, the kernel, the two events of ExitBootServices(). REM\[2\]: command line, initrd, then
-/// the stub's. Without a kernel, REM\[1\] has its absence, and no line is drawn: what boots instead is not known
-/// here.
+/// the stub's. Without a kernel, REM\[1\] has its absence, an initrd is not looked at, and no line is drawn: what boots
+/// instead is not known here.
 pub fn direct_boot(algorithm: Algorithm, cpu: CpuHash, boot: &DirectBoot<'_>) -> Result<Expected, Error> {
     let names: usize = boot.fw_cfg.iter().map(|(name, _)| name.len() + 128).sum();
     let mut area = vec![0; LOG_SIZE + names + boot.kernel_device_path.len()];
@@ -121,10 +121,10 @@ pub fn direct_boot(algorithm: Algorithm, cpu: CpuHash, boot: &DirectBoot<'_>) ->
         measurer.measure_blob(Blob::FwCfg(name), bytes)?;
     }
     measurer.measure_blob(Blob::CommandLine, boot.command_line)?;
-    measurer.measure_blob(Blob::Initrd, boot.initrd)?;
     if boot.kernel.is_empty() {
         measurer.measure_blob(Blob::Kernel, boot.kernel)?;
     } else {
+        measurer.measure_blob(Blob::Initrd, boot.initrd)?;
         measurer.measure_action(Action::CallingApplication)?;
         measurer.measure_separators()?;
         measure_kernel(&mut measurer, cpu, boot)?;
