@@ -20,6 +20,9 @@ static FAULTS: AtomicU32 = AtomicU32::new(0);
 
 const MAX_FRAMES: usize = 32;
 
+/// The breakpoint of a panic. Its `x0` is the address of the `PanicInfo`.
+const PANIC: u16 = 0x7066;
+
 /// Where the vectors come to, on the fault stack.
 ///
 /// # Safety
@@ -38,12 +41,6 @@ unsafe extern "C" fn realmfw_exception(frame: *mut ExceptionFrame) -> ! {
 
 fn report(frame: &ExceptionFrame) {
     let syndrome = Syndrome(frame.esr);
-    let kind = match frame.vector & 3 {
-        0 => "synchronous exception",
-        1 => "IRQ",
-        2 => "FIQ",
-        _ => "SError",
-    };
     // A host that does not answer is no fault of the firmware.
     if syndrome.is_external_data_abort()
         && let Some(what) = memory::answered_by_host(frame.far)
@@ -51,7 +48,25 @@ fn report(frame: &ExceptionFrame) {
         log::error!("realm: the host does not answer an access to {what} at {:#x}: external abort", frame.far);
         return;
     }
-    raw(format_args!("\r\nrealmfw: fault: {kind} at EL{}: {syndrome}\r\n", arch::exception_level()));
+    let [info, .., fp, lr] = frame.x;
+    let is_panic = syndrome.breakpoint() == Some(PANIC) && is_code(frame.elr);
+    if is_panic {
+        // SAFETY: only `panic` has this breakpoint in the image, and it lends what x0 points to for ever, as it does not return.
+        let info = unsafe { &*core::ptr::with_exposed_provenance::<PanicInfo<'_>>(info as usize) };
+        raw(format_args!("\r\nrealmfw: panic: {}", info.message()));
+        if let Some(location) = info.location() {
+            raw(format_args!(" at {}:{}", location.file(), location.line()));
+        }
+        raw(format_args!("\r\n"));
+    } else {
+        let kind = match frame.vector & 3 {
+            0 => "synchronous exception",
+            1 => "IRQ",
+            2 => "FIQ",
+            _ => "SError",
+        };
+        raw(format_args!("\r\nrealmfw: fault: {kind} at EL{}: {syndrome}\r\n", arch::exception_level()));
+    }
     if syndrome.has_address() {
         raw(format_args!("  address {:#018x}", frame.far));
         let guard = layout::stack_guard();
@@ -72,8 +87,8 @@ fn report(frame: &ExceptionFrame) {
         }
         raw(format_args!("  sp  {:#018x}\r\n", frame.sp));
     }
-    let [.., fp, lr] = frame.x;
-    backtrace(frame.elr, fp, Some(lr));
+    // `panic` has a frame of its own, which names its caller already.
+    backtrace(frame.elr, fp, (!is_panic).then_some(lr));
 }
 
 /// Prints the chain of frames as offsets into the image, which `cargo xtask symbolize` turns into names.
@@ -106,30 +121,28 @@ fn backtrace(pc: u64, fp: u64, lr: Option<u64>) {
 }
 
 fn print_frame(pc: u64) {
-    match pc.checked_sub(layout::image_start()) {
-        Some(offset) if pc < layout::text_end() => raw(format_args!("  image+{offset:#x}\r\n")),
-        _ => raw(format_args!("  {pc:#x}\r\n")),
+    if is_code(pc) {
+        raw(format_args!("  image+{:#x}\r\n", pc - layout::image_start()));
+    } else {
+        raw(format_args!("  {pc:#x}\r\n"));
     }
 }
 
+fn is_code(pc: u64) -> bool {
+    (layout::image_start()..layout::text_end()).contains(&pc)
+}
+
+/// Becomes an exception at once, so that the registers are told as they were.
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    if FAULTS.fetch_add(1, Ordering::Relaxed) > 0 {
-        psci::stop();
-    }
-    console::start_last_resort();
-    raw(format_args!("\r\nrealmfw: panic: {}", info.message()));
-    if let Some(location) = info.location() {
-        raw(format_args!(" at {}:{}", location.file(), location.line()));
-    }
-    raw(format_args!("\r\n"));
-    let fp: u64;
-    let pc: u64;
-    // SAFETY: reads two registers.
+    // SAFETY: the vectors are in place before any Rust runs, and do not come back from a breakpoint.
     unsafe {
-        core::arch::asm!("mov {}, x29", "adr {}, .", out(reg) fp, out(reg) pc, options(nomem, nostack, preserves_flags));
+        core::arch::asm!(
+            "brk #{PANIC}",
+            PANIC = const PANIC,
+            in("x0") core::ptr::from_ref(info).expose_provenance(),
+            options(noreturn, readonly),
+        );
     }
-    backtrace(pc, fp, None);
-    psci::system_off()
 }

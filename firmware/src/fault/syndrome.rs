@@ -30,6 +30,11 @@ impl Syndrome {
         (self.is_abort() || matches!(self.class(), 0x22 | 0x34 | 0x35)) && !fnv
     }
 
+    /// The number of a BRK instruction.
+    pub fn breakpoint(self) -> Option<u16> {
+        (self.class() == 0x3c).then_some(self.0 as u16)
+    }
+
     fn class_name(self) -> &'static str {
         match self.class() {
             0x00 => "unknown reason (undefined instruction?)",

@@ -50,7 +50,10 @@ fn a_panic() -> Result<()> {
     let command_line =
         format!("fault=panic overwrite={:x}+{:x}", core.start.wrapping_sub(stall.start), core.end - core.start);
     let machine = PLAIN.machine().kernel(workspace::efi_check()).append(command_line);
-    let finished = stops_with(machine, &["realmfw: panic: ", " at firmware/src/efi/services/state.rs:", "backtrace:"])?;
+    let finished = stops_with(
+        machine,
+        &["realmfw: panic: ", " at firmware/src/efi/services/state.rs:", "  x28 ", "  sp  ", "backtrace:"],
+    )?;
     let annotated = Symbols::load(&elf)?.annotate(&finished.console);
     let (_, backtrace) = annotated.split_once("backtrace:").context("no backtrace")?;
     for name in ["services/time.rs", "realmfw_main"] {
