@@ -54,7 +54,7 @@ pub fn lint() -> Result<()> {
 }
 
 /// The names of the workspace's crates.
-pub fn members() -> Result<Vec<String>> {
+fn members() -> Result<Vec<String>> {
     let mut cargo = command::cargo();
     let list =
         command::output(cargo.args(["tree", "--workspace", "--depth", "0", "--prefix", "none", "--format", "{p}"]))?;

@@ -273,6 +273,7 @@ fn a_failed_request_is_one_request() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn a_device_that_never_answers_is_given_up_in_time() {
     let (machine, _, _) = disk(Faults::default());
     let before = machine.seconds();

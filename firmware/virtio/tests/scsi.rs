@@ -171,6 +171,7 @@ fn answer(status: u8, response: u8, residual: u32) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn wrong_answers_give_the_host_up() {
     for (answer, error, broken) in [
         (answer(0, 10, 0), Error::Protocol("response"), true),
@@ -192,6 +193,7 @@ fn wrong_answers_give_the_host_up() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn a_scan_of_a_silent_host_ends() {
     let mut bench = bench(disk());
     bench.device.borrow_mut().faults.silent = true;
@@ -202,6 +204,7 @@ fn a_scan_of_a_silent_host_ends() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn a_host_of_too_many_units_is_not_followed_for_ever() {
     let units = (0..=7).flat_map(|target| (0..30).map(move |lun| ((target, lun), FakeUnit::new(0, 8, 512))));
     let mut bench = bench(units);
