@@ -1,10 +1,10 @@
 //! `cargo xtask bench`: realmfw beside EDK2 and QEMU's own loader, on the same machine with the same
 //! kernel and initrd.
 
-mod count;
+pub mod count;
 mod disks;
 mod profile;
-mod realm;
+pub mod realm;
 mod table;
 
 use std::fs;

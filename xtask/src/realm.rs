@@ -13,6 +13,8 @@ use clap::Args;
 use realm_vm::{KERNEL, Realm, check_words};
 use vm::{Verdict, Vm, workspace};
 
+use crate::bench::count::{Beside, Entry};
+use crate::bench::realm::Model;
 use crate::initramfs::{self, Archive, module};
 use crate::{command, file, image, tools};
 
@@ -145,12 +147,19 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
     for argument in &parts.qemu {
         realm = realm.arg(argument);
     }
-    let (elapsed, ended) = match parts.limit {
+    let counter = if options.direct_kernel { None } else { counter(parts)? };
+    if let Some(counter) = &counter {
+        realm = counter.arguments().into_iter().fold(realm, Realm::arg);
+    }
+    let Ended { elapsed, console, how } = match parts.limit {
         Some(limit) => headless(&realm, limit)?,
         None => interactive(&realm)?,
     };
-    summary::print(&realm.model_log(), elapsed, options.events)?;
-    match ended {
+    let counts = counter.and_then(Beside::counts);
+    let instructions = counts.map(|counts| anyhow::Ok(Model::load()?.leave_out(counts)?.total())).transpose()?;
+    let spent = summary::Spent { elapsed, instructions };
+    let verified = summary::print(&realm.model_log(), &console, &spent, options.events)?;
+    match how.and(verified.map_err(|why| Failure { status: 1, why })) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Failure { status, why }) => {
             eprintln!("{why}");
@@ -159,8 +168,21 @@ pub fn run(options: &RealmOptions, parts: &Parts) -> Result<ExitCode> {
     }
 }
 
-/// How long the realm ran, and why that is no success.
-type Ended = (Duration, Result<(), Failure>);
+/// A counter of instructions up to the entry of the kernel, where that is known and QEMU can count.
+fn counter(parts: &Parts) -> Result<Option<Beside>> {
+    let kernel = fs::read(&parts.kernel).with_context(|| format!("cannot read {}", parts.kernel.display()))?;
+    // Another file than an arm64 Image has no entry that is known.
+    Entry::linux(&kernel).ok().map_or(Ok(None), |entry| Beside::new(&entry))
+}
+
+/// A realm that ended.
+struct Ended {
+    elapsed: Duration,
+    /// What it printed, as far as that was not for the terminal alone.
+    console: String,
+    /// Why that is no success.
+    how: Result<(), Failure>,
+}
 
 /// An end that is no success.
 struct Failure {
@@ -179,11 +201,8 @@ fn interactive(realm: &Realm) -> Result<Ended> {
             println!("(the realm starts anew)");
             continue;
         }
-        let ended = match status.success() {
-            true => Ok(()),
-            false => Err(did_not_power_off(realm, status)),
-        };
-        return Ok((started.elapsed(), ended));
+        let how = if status.success() { Ok(()) } else { Err(did_not_power_off(realm, status)) };
+        return Ok(Ended { elapsed: started.elapsed(), console: String::new(), how });
     }
 }
 
@@ -201,7 +220,7 @@ fn headless(realm: &Realm, limit: Duration) -> Result<Ended> {
         let _ = output.write_all(bytes).and_then(|()| output.flush());
     })?;
     let finished = vm.wait()?;
-    let ended = if finished.status.success() {
+    let how = if finished.status.success() {
         let verdict = Verdict::parse(&finished.console)?;
         for failed in &verdict.failed {
             eprintln!("failed: {failed}");
@@ -215,5 +234,5 @@ fn headless(realm: &Realm, limit: Duration) -> Result<Ended> {
     } else {
         Err(did_not_power_off(realm, finished.status))
     };
-    Ok((finished.elapsed, ended))
+    Ok(Ended { elapsed: finished.elapsed, console: finished.console, how })
 }

@@ -115,11 +115,11 @@ impl TranslatedBlock {
         }
     }
 
-    /// Writes the result and ends QEMU when the block is executed.
-    pub fn stop_when_reached(&self) {
-        // SAFETY: the block is that of the running callback; `stop` ignores its user data.
+    /// Writes the result when the block is executed, and ends QEMU unless the guest is to go on.
+    pub fn report_when_reached(&self) {
+        // SAFETY: the block is that of the running callback; `entered` ignores its user data.
         unsafe {
-            qemu_plugin_register_vcpu_tb_exec_cb(self.0, stop, CB_NO_REGS, ptr::null_mut());
+            qemu_plugin_register_vcpu_tb_exec_cb(self.0, entered, CB_NO_REGS, ptr::null_mut());
         }
     }
 }
@@ -153,9 +153,10 @@ extern "C" fn translate(_id: u64, block: *mut RawBlock) {
     crate::translated(&TranslatedBlock(block));
 }
 
-extern "C" fn stop(_cpu: c_uint, _user_data: *mut c_void) {
+extern "C" fn entered(_cpu: c_uint, _user_data: *mut c_void) {
     let status = match crate::reached() {
-        Ok(()) => 0,
+        Ok(true) => return,
+        Ok(false) => 0,
         Err(error) => {
             eprintln!("{error}");
             1

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use measured::CpuHash;
 use measured::event_log::{EventType, Log, Record, replay};
+use model_rmm::verify as token;
 
 use crate::description::description;
 use crate::unhex;
@@ -25,6 +26,19 @@ impl Evidence {
         let rems = (0..4).map(|index| unhex(line(&format!("realm: REM[{index}] "))?)).collect::<Option<_>>()?;
         let log = line("realm: event log ").map_or(Some(Vec::new()), unhex)?;
         Some(Self { rems, log })
+    }
+
+    /// What a verifier goes by: the registers of the attestation token that the guest took, and the log that it found.
+    /// None when its console has no token.
+    ///
+    /// # Errors
+    /// Why the token is not believed.
+    pub fn from_guest(console: &str) -> Result<Option<Self>> {
+        let note = |start: &str| console.lines().find_map(|line| line.strip_prefix(start));
+        let Some(token) = note("# token: ") else { return Ok(None) };
+        let claims = token::verify(&unhex(token).context("the token is no hexadecimal number")?)?;
+        let log = note("# event-log: ").and_then(unhex).context("the guest found no event log")?;
+        Ok(Some(Self { rems: claims.rems, log }))
     }
 
     /// Replays the log; every register must come out as the RMM has it.
@@ -99,6 +113,8 @@ fn register(index: u32) -> String {
 mod tests {
     use measured::Algorithm;
     use measured::expected::{DirectBoot, direct_boot};
+    use rsi::HashAlgorithm;
+    use rsi::rmm::Attested;
 
     use super::*;
 
@@ -121,6 +137,31 @@ mod tests {
         assert_eq!(evidence.verify().unwrap_err().to_string(), "the event log does not give REM[3]");
         evidence.log.clear();
         assert!(evidence.verify().is_err());
+    }
+
+    /// The console of a guest with a token for these registers, and this log.
+    fn console(evidence: &Evidence) -> String {
+        let hash = HashAlgorithm::Sha384;
+        let mut attested = Attested { hash, rpv: [0; 64], measurements: [[0; 64]; 5] };
+        for (to, rem) in attested.measurements.iter_mut().skip(1).zip(&evidence.rems) {
+            to.copy_from_slice(rem);
+        }
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let token = model_rmm::token::token(&[7; 64], &attested, 0);
+        format!("ok - something\n# token: {}\n# event-log: {}\n", hex(&token), hex(&evidence.log))
+    }
+
+    #[test]
+    fn a_guests_log_is_held_against_its_token() {
+        let mut evidence = evidence();
+        let found = |evidence: &Evidence| Evidence::from_guest(&console(evidence)).unwrap().unwrap();
+        found(&evidence).verify().unwrap();
+        evidence.rems[1][5] ^= 1;
+        assert_eq!(found(&evidence).verify().unwrap_err().to_string(), "the event log does not give REM[1]");
+        assert!(Evidence::from_guest("ok - something\n").unwrap().is_none());
+        assert!(Evidence::from_guest("# token: d901\n").is_err());
+        let without_log = console(&evidence).replace("# event-log", "# other");
+        assert!(Evidence::from_guest(&without_log).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian;
@@ -72,6 +73,39 @@ pub fn count(machine: Machine, entry: &Entry) -> Result<Counts> {
     let counts = Counts::parse(&text).context("the plugin's result is malformed")?;
     ensure!(counts.total() > 0, "the plugin counted nothing");
     Ok(counts)
+}
+
+/// The plugin in a machine that runs on behind the entry.
+pub struct Beside {
+    out: PathBuf,
+    argument: String,
+}
+
+impl Beside {
+    /// Builds the plugin for a run. None where QEMU takes no plugins.
+    pub fn new(entry: &Entry) -> Result<Option<Self>> {
+        let help = command::output(Command::new(vm::machine::QEMU).arg("--help"))?;
+        if !help.lines().any(|line| line.starts_with("-plugin ")) {
+            return Ok(None);
+        }
+        build_plugin()?;
+        let out = env::temp_dir().join(format!("insn-count-run-{}", std::process::id()));
+        let argument = format!("{},out={},{},then=go-on", plugin().display(), out.display(), entry.arguments());
+        Ok(Some(Self { out, argument }))
+    }
+
+    /// QEMU's arguments.
+    pub fn arguments(&self) -> [&str; 2] {
+        ["-plugin", &self.argument]
+    }
+
+    /// What was executed up to the entry; none when it was not reached.
+    pub fn counts(self) -> Option<Counts> {
+        let text = fs::read_to_string(&self.out).ok()?;
+        // What stays behind in the folder for temporary files harms nobody.
+        let _ = fs::remove_file(&self.out);
+        Counts::parse(&text)
+    }
 }
 
 /// A place in the guest's code, wherever that is loaded to.

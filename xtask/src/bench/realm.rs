@@ -55,7 +55,7 @@ impl Model {
     }
 
     /// Leaves the realm's blocks.
-    fn leave_out(&self, counts: Counts) -> Result<Counts> {
+    pub fn leave_out(&self, counts: Counts) -> Result<Counts> {
         let end = self.start + self.code.len() as u64;
         let (own, blocks): (Vec<_>, Vec<_>) =
             counts.blocks.into_iter().partition(|block| (self.start..end).contains(&block.address));

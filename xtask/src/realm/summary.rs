@@ -8,37 +8,55 @@ use realm_vm::evidence::Evidence;
 /// Bytes of a digest that a person compares.
 const DIGEST_START: usize = 16;
 
-/// Prints the summary; with `events` the event log before it.
+/// What a run cost.
+pub struct Spent {
+    /// From QEMU's start to its end.
+    pub elapsed: Duration,
+    /// Guest instructions up to the kernel's entry, where they were counted.
+    pub instructions: Option<u64>,
+}
+
+/// Prints the summary; with `events` the event log before it. Returns why what was measured is not to be believed.
 ///
 /// # Errors
 /// The event log is malformed.
-pub fn print(log: &str, elapsed: Duration, events: bool) -> Result<()> {
+pub fn print(log: &str, console: &str, spent: &Spent, events: bool) -> Result<Result<(), String>> {
     // A realm that the model did not end has nothing to be summed up.
-    let Some(evidence) = Evidence::from_model_log(log) else { return Ok(()) };
-    if events {
-        println!();
-        if !evidence.log.is_empty() {
-            print!("{}", evidence.table()?);
-        }
-        match evidence.verify() {
-            Ok(()) => println!("\nVERIFIED: replaying the event log gives exactly the realm's registers."),
-            Err(error) => println!("\nNOT VERIFIED: {error}."),
-        }
+    let Some(evidence) = Evidence::from_model_log(log) else { return Ok(Ok(())) };
+    if events && !evidence.log.is_empty() {
+        print!("\n{}", evidence.table()?);
     }
-    println!("\n{}", text(log, &evidence, elapsed)?);
-    Ok(())
+    let verdict = (!evidence.log.is_empty()).then(|| verdict(&evidence, console));
+    println!("\n{}", text(log, &evidence, verdict.as_ref(), spent)?);
+    Ok(verdict.unwrap_or(Ok(String::new())).map(drop))
 }
 
-fn text(log: &str, evidence: &Evidence, elapsed: Duration) -> Result<String> {
+/// Whether replaying the event log gives the registers: those of the guest's attestation token or, where it has printed
+/// none, those of the RMM.
+fn verdict(evidence: &Evidence, console: &str) -> Result<String, String> {
+    let guest = Evidence::from_guest(console);
+    let (verified, registers) = match guest {
+        Ok(Some(guest)) => (guest.verify(), "the attestation token's registers"),
+        Ok(None) => (evidence.verify(), "the RMM's registers (no attestation token was at hand)"),
+        Err(error) => (Err(error), ""),
+    };
+    match verified {
+        Ok(()) => Ok(format!("VERIFIED: replaying the event log gives exactly {registers}")),
+        Err(error) => Err(format!("NOT VERIFIED: {error}")),
+    }
+}
+
+fn text(log: &str, evidence: &Evidence, verdict: Option<&Result<String, String>>, spent: &Spent) -> Result<String> {
     let line = |start: &str| log.lines().find_map(|line| line.strip_prefix(start));
-    let field = |start: &str, after: &str| Some(line(start)?.split_once(after)?.1.trim());
+    let width =
+        log.lines().find_map(|line| line.strip_prefix("realm: ")?.split_once("IPA width ")?.1.split([' ', ',']).next());
     let hash = line("realm: RIM ").and_then(|rim| rim.split(' ').next()).unwrap_or("?");
     let mut rows = vec![(
         "Realm".to_owned(),
         format!(
             "RSI {}, IPA width {} bits, {}",
             line("realm: RSI ").unwrap_or("not asked for"),
-            field("realm: ", "IPA width ").unwrap_or("?"),
+            width.unwrap_or("?"),
             hash.to_uppercase()
         ),
     )];
@@ -57,8 +75,48 @@ fn text(log: &str, evidence: &Evidence, elapsed: Duration) -> Result<String> {
             rows.push((register, format!("{}…  {what}", digest.get(..DIGEST_START).unwrap_or(&digest))));
         }
     }
-    let spent = format!("{:.1} s, {} RSI calls, the kernel's among them", elapsed.as_secs_f64(), total("RSI_"));
-    rows.push(("Spent".to_owned(), spent));
+    if let Some(verdict) = verdict {
+        let (Ok(said) | Err(said)) = verdict;
+        rows.push(("Verdict".to_owned(), said.clone()));
+    }
+    let instructions = match spent.instructions {
+        Some(count) => format!("{:.1} M guest instructions to the kernel's entry", count as f64 / 1e6),
+        None => "guest instructions not counted".to_owned(),
+    };
+    let (seconds, calls) = (spent.elapsed.as_secs_f64(), total("RSI_"));
+    rows.push(("Spent".to_owned(), format!("{seconds:.1} s, {instructions}, {calls} RSI calls with the kernel's")));
     let lines = rows.iter().map(|(name, value)| format!("  {name:<9} {value}"));
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model_log() -> String {
+        let rems: String = (0..4).map(|index| format!("realm: REM[{index}] {}\n", "0".repeat(128))).collect();
+        format!("realm: RSI 1.1\ntotal: 30 RSI_VERSION\ntotal: 12 RSI_HOST_CALL\ntotal: 9 mmio exits\n{rems}")
+    }
+
+    #[test]
+    fn what_was_spent_is_told_or_that_it_was_not_counted() {
+        let evidence = Evidence::from_model_log(&model_log()).unwrap();
+        let last = |instructions| {
+            let spent = Spent { elapsed: Duration::from_millis(2500), instructions };
+            text(&model_log(), &evidence, None, &spent).unwrap().lines().last().unwrap().trim().to_owned()
+        };
+        let counted =
+            "Spent     2.5 s, 31.4 M guest instructions to the kernel's entry, 42 RSI calls with the kernel's";
+        assert_eq!(last(Some(31_400_000)), counted);
+        assert!(last(None).contains("guest instructions not counted"));
+    }
+
+    #[test]
+    fn a_token_that_is_not_believed_verifies_nothing() {
+        let evidence = Evidence { rems: vec![vec![0; 64]; 4], log: vec![1] };
+        let said = verdict(&evidence, "# token: d901\n# event-log: 00\n").unwrap_err();
+        assert!(said.starts_with("NOT VERIFIED: the token is malformed"), "{said}");
+        let said = verdict(&evidence, "").unwrap_err();
+        assert!(said.starts_with("NOT VERIFIED: "), "{said}");
+    }
 }
