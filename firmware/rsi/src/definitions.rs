@@ -260,6 +260,19 @@ impl RealmConfig {
         (MIN_IPA_WIDTH..=MAX_IPA_WIDTH).contains(&self.ipa_width).then(|| 1 << (self.ipa_width - 1))
     }
 
+    /// The algorithm of the measurements; none for a value outside the specification.
+    ///
+    /// One RMM calls SHA-384 what others call SHA-512, so the length of the RIM, as RSI_MEASUREMENT_READ gives it,
+    /// decides between the two.
+    pub fn hash(&self, rim: &[u8; 64]) -> Option<HashAlgorithm> {
+        let named = HashAlgorithm::from_raw(self.hash_algorithm)?;
+        let tail = rim.get(HashAlgorithm::Sha384.digest_len()..).unwrap_or_default();
+        match named {
+            HashAlgorithm::Sha512 if tail.iter().all(|byte| *byte == 0) => Some(HashAlgorithm::Sha384),
+            named => Some(named),
+        }
+    }
+
     /// Reads the structure; none when `granule` is shorter than [`Self::LEN`].
     pub fn from_bytes(granule: &[u8]) -> Option<Self> {
         Some(Self {

@@ -85,6 +85,22 @@ fn the_shared_bit_is_the_top_one_of_widths_that_there_are() {
 }
 
 #[test]
+fn the_rim_tells_sha_384_from_sha_512() {
+    let config = |hash_algorithm| RealmConfig { hash_algorithm, ..RealmConfig::from_bytes(&[0; 4096]).unwrap() };
+    let rim = |len| core::array::from_fn(|at| if at < len { 0x17 } else { 0 });
+    for (raw, len, hash) in [
+        (0, 32, HashAlgorithm::Sha256),
+        (1, 64, HashAlgorithm::Sha512),
+        (1, 49, HashAlgorithm::Sha512),
+        (1, 48, HashAlgorithm::Sha384),
+        (2, 48, HashAlgorithm::Sha384),
+    ] {
+        assert_eq!(config(raw).hash(&rim(len)), Some(hash), "{raw} {len}");
+    }
+    assert_eq!(config(3).hash(&rim(48)), None);
+}
+
+#[test]
 fn extend_hashes_the_digest_and_exactly_the_data() {
     fn expect<D: Digest>(algorithm: HashAlgorithm, data: &[u8]) {
         let mut rsi = realm(algorithm);

@@ -29,6 +29,9 @@ pub enum Error {
     /// A call failed that cannot fail.
     #[error("RSI_REALM_CONFIG: {0}")]
     Config(rsi::Error),
+    /// Likewise.
+    #[error("RSI_MEASUREMENT_READ: {0}")]
+    MeasurementRead(rsi::Error),
     /// An IPA width without meaning, or beyond the page tables.
     #[error("IPA width of {0} bits: this firmware has page tables for {MIN_IPA_WIDTH} to {MAX_IPA_WIDTH}")]
     IpaWidth(u64),
@@ -127,7 +130,8 @@ pub fn detect(start: &StartInfo) -> Result<World, Error> {
     if SHARED_BIT.load(Ordering::Relaxed) >= ADDRESS_END {
         return Err(Error::IpaWidth(config.ipa_width));
     }
-    let hash = hash_algorithm(&config)?;
+    let rim = rsi().measurement_read(0).map_err(Error::MeasurementRead)?;
+    let hash = config.hash(&rim).ok_or(Error::Hash(config.hash_algorithm))?;
     Ok(World::Realm(Realm { version, ipa_width: config.ipa_width, hash, alignment: alignment()? }))
 }
 
@@ -145,19 +149,6 @@ fn config() -> Result<RealmConfig, Error> {
     rsi().realm_config(granule.expose_provenance() as u64).map_err(Error::Config)?;
     // SAFETY: the RMM has written the granule and is done with it; nobody else has a reference.
     RealmConfig::from_bytes(unsafe { &*granule }).ok_or(Error::Config(rsi::Error::Unknown))
-}
-
-/// The algorithm that REMs have. One RMM calls SHA-384 what others call SHA-512, so the length of the RIM decides.
-fn hash_algorithm(config: &RealmConfig) -> Result<HashAlgorithm, Error> {
-    let named = HashAlgorithm::from_raw(config.hash_algorithm).ok_or(Error::Hash(config.hash_algorithm))?;
-    if named == HashAlgorithm::Sha512 {
-        let rim = rsi().measurement_read(0).map_err(Error::Config)?;
-        let tail = rim.get(HashAlgorithm::Sha384.digest_len()..).unwrap_or_default();
-        if tail.iter().all(|byte| *byte == 0) {
-            return Ok(HashAlgorithm::Sha384);
-        }
-    }
-    Ok(named)
 }
 
 /// RHI_HOSTCONF_GET_IPA_CHANGE_ALIGNMENT (DEN0148).

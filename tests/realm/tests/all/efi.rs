@@ -57,7 +57,10 @@ fn walk_in_a_realm() -> Result<()> {
     .with_context(|| ended.report())
 }
 
+/// Under an RMM that has given up RSI 1.0.
 #[test]
 fn measures_until_the_log_is_full() -> Result<()> {
-    passes(&realm("only=cc fill stay").option("hash=sha-512")).map(drop)
+    let ended = passes(&realm("only=cc fill stay").option("hash=sha-512").option("rsi=1.1-1.1"))?;
+    ensure!(ended.logged("realm: RSI 1.1").is_some(), "{}", ended.report());
+    Ok(())
 }

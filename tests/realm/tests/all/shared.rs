@@ -1,6 +1,7 @@
 //! What a boot leaves with the host: all memory that was ever shared, looked at in QEMU's RAM after the realm's end.
 
 use anyhow::{Context, Result, ensure};
+use realm_vm::Ended;
 
 use super::efi;
 use super::memory::MemoryFile;
@@ -29,11 +30,23 @@ pub fn nothing_is_left(memory: &MemoryFile, kept: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// The most calls about RIPAS in a boot: two or three each for the image, the device tree, RAM, the pool and every device
+/// that is looked at. A call or two for each transfer of fw_cfg, of which there are a dozen, would be more.
+const MOST_CALLS: u64 = 20;
+
+/// The calls about RIPAS.
+fn calls(ended: &Ended) -> Result<u64> {
+    let totals = ended.log.lines().filter_map(|line| line.strip_prefix("total: ")?.split_once(" RSI_IPA_STATE_"));
+    Ok(totals.map(|(count, _)| count.parse::<u64>()).sum::<Result<_, _>>()?)
+}
+
 /// A program that ends before it leaves boot services: what it gave to a device is there, and nothing else.
 #[test]
 fn what_a_program_shares_is_all_that_is_shared() -> Result<()> {
     let memory = MemoryFile::new();
-    efi::passes(&efi::realm("only=iommu stay").memory_file(memory.path()))?;
+    let ended = efi::passes(&efi::realm("only=iommu stay").memory_file(memory.path()))?;
+    let calls = calls(&ended)?;
+    ensure!((1..=MOST_CALLS).contains(&calls), "{calls} calls of RSI_IPA_STATE_SET and RSI_IPA_STATE_GET");
     let pages = memory.shared()?;
     let [page] = pages.as_slice() else { anyhow::bail!("{} shared pages hold data", pages.len()) };
     let (start, rest) = page.bytes.split_at_checked(64).context("no page")?;
