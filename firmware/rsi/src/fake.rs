@@ -46,6 +46,7 @@ impl FakeRmm {
                 versions: (Version::V1_0, Version::V1_1),
                 gicv3_vtr: 0x9003_0003,
                 signing_rounds: 1,
+                run_span: None,
             }),
             rec: Rec::default(),
             host: FakeHost {

@@ -74,6 +74,9 @@ pub struct Attributes {
     /// How often RSI_ATTESTATION_TOKEN_CONTINUE is INCOMPLETE with nothing written before the
     /// token is signed: an RMM that is interrupted while it signs returns so.
     pub signing_rounds: u32,
+    /// RSI_IPA_STATE_GET ends a run at multiples of this, as an RMM does at the end of a translation
+    /// table; none: only where the state changes.
+    pub run_span: Option<u64>,
 }
 
 /// A realm as its RMM keeps it.
@@ -330,7 +333,8 @@ impl Realm {
         if !self.range_is_valid(base, end) {
             return Results::error(Status::ErrorInput);
         }
-        let (ripas, top) = self.ripas.run(base, end);
+        let table_end = self.attributes.run_span.map_or(end, |span| base.saturating_add(1).next_multiple_of(span));
+        let (ripas, top) = self.ripas.run(base, end.min(table_end));
         Results::with(Status::Success, &[top, ripas as u64])
     }
 

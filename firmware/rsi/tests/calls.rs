@@ -4,7 +4,7 @@ use rsi::fake::{FakeRmm, UNDEFINED};
 use rsi::rmm::HostResponse;
 use rsi::{
     ChangeDestroyed, Conduit, Error, GRANULE, HashAlgorithm, HostCall, RangeError, RealmConfig, Ripas, RipasChange,
-    Rsi, TokenPart, Version, VersionError, fid, rhi,
+    RipasRun, Rsi, TokenPart, Version, VersionError, fid, rhi,
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -176,6 +176,19 @@ fn state_calls_refuse_bad_ranges() {
     }
     let whole = rsi.ipa_state_get(0, half).unwrap();
     assert_eq!((whole.top, whole.ripas), (RAM, Ripas::Empty));
+}
+
+/// What an RMM tells in pieces, table by table, is put together.
+#[test]
+fn runs_end_at_tables_too() {
+    let mut rsi = realm(HashAlgorithm::Sha256);
+    rsi.conduit().realm.attributes.run_span = Some(16 * GRANULE);
+    let run = |top| Ok(RipasRun { top, ripas: Ripas::Ram });
+    assert_eq!(rsi.ipa_state_get(RAM + GRANULE, RAM + 64 * GRANULE), run(RAM + 16 * GRANULE));
+    assert_eq!(rsi.ipa_state_get(RAM + 16 * GRANULE, RAM + 20 * GRANULE), run(RAM + 20 * GRANULE));
+    assert_eq!(rsi.verify_range(RAM, RAM + 64 * GRANULE, Ripas::Ram), Ok(()));
+    let found = RangeError::Found { at: RAM + 64 * GRANULE, found: Ripas::Empty };
+    assert_eq!(rsi.verify_range(RAM, RAM + 65 * GRANULE, Ripas::Ram), Err(found));
 }
 
 #[test]

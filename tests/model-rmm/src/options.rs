@@ -145,6 +145,8 @@ pub struct Options {
     pub uart: u64,
     /// Bytes of the kernel in fw_cfg that are its setup part.
     pub fw_cfg_setup: Option<u32>,
+    /// Where RSI_IPA_STATE_GET ends its runs beside changes of the state: at multiples of so many bytes.
+    pub runs: Option<u64>,
     /// Bytes that an attestation token has at least.
     pub token: u32,
     /// Calls of RSI_ATTESTATION_TOKEN_CONTINUE that the RMM takes to sign a token.
@@ -176,6 +178,7 @@ impl Default for Options {
             align: rsi::GRANULE,
             uart: ns16550::BASE,
             fw_cfg_setup: None,
+            runs: None,
             token: 0,
             signing: 1,
             log: false,
@@ -245,6 +248,7 @@ impl Options {
             "fw-cfg-setup" => {
                 number(value).and_then(|size| u32::try_from(size).ok()).map(|size| self.fw_cfg_setup = Some(size))
             }
+            "runs" => aligned(value, rsi::GRANULE).map(|runs| self.runs = Some(runs)),
             "token" => number(value).filter(|size| *size <= 1 << 16).map(|size| self.token = size as u32),
             "signing" => small(value, 0, 255).map(|rounds| self.signing = u32::from(rounds)),
             "log" => value.is_empty().then(|| self.log = true),
@@ -380,7 +384,7 @@ fn range(text: &str) -> Option<Range<u64>> {
 
 /// Names of all options, for the message that follows a refused one.
 pub const NAMES: &str = "firmware kvmtool kernel initrd ram width hash rpv rmm rsi sve bps wps pmu \
-     dma align uart fw-cfg-setup token signing log ripas cpu-on destroy empty device fw-cfg-change fw-cfg-size dtb \
+     dma align uart fw-cfg-setup runs token signing log ripas cpu-on destroy empty device fw-cfg-change fw-cfg-size dtb \
      irq-storm late-dma tamper append";
 
 /// The words of [`NAMES`].
@@ -396,7 +400,7 @@ mod tests {
     fn reads_a_launch() {
         let options = Options::parse(
             "model-rmm kernel=/a/Image initrd=/b ram=3G width=34 hash=sha-384 rmm=2.0 rsi=1.1 \
-             rpv=0102ff fw-cfg-setup=4K token=6000 signing=9 log append=console=ttyAMA0 ripas=not-an-option",
+             rpv=0102ff fw-cfg-setup=4K runs=2M token=6000 signing=9 log append=console=ttyAMA0 ripas=not-an-option",
         )
         .unwrap();
         assert_eq!(options.launch, Launch::Kernel);
@@ -408,7 +412,7 @@ mod tests {
         assert_eq!(options.rpv[..4], [1, 2, 0xff, 0]);
         assert!(options.log);
         assert_eq!(options.fw_cfg_setup, Some(4096));
-        assert_eq!((options.token, options.signing), (6000, 9));
+        assert_eq!((options.runs, options.token, options.signing), (Some(2 << 20), 6000, 9));
         assert_eq!(options.append.as_deref(), Some("console=ttyAMA0 ripas=not-an-option"));
     }
 
@@ -450,6 +454,7 @@ mod tests {
             "m ripas=reject:",
             "m bps=0",
             "m token=65537",
+            "m runs=1",
             "m cpu-on=allow",
             "m empty=1+4096",
             "m empty=0xfffffffffffff000+0x2000",

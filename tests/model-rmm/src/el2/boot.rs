@@ -91,6 +91,7 @@ pub fn boot() {
         versions: options.rsi,
         gicv3_vtr: regs::ich_vtr() as u32,
         signing_rounds: options.signing,
+        run_span: options.runs,
     });
     let mut host = make_host(options, layout, machine, uart);
     let mut rim = init_ripas(&mut realm, &host, &image, &plan);
@@ -174,7 +175,7 @@ fn init_ripas(realm: &mut Realm, host: &Host, image: &Payload, plan: &Plan) -> R
         pmu_num_ctrs: u32::from(options.pmu.unwrap_or(0)),
         hash: options.hash,
     });
-    log!("realm: parameters measure {}", hex(&rim.value()));
+    log!("rim: parameters {}", hex(&rim.value()));
     // Beyond the pages of its file, memory in place of flash stays EMPTY.
     let file = plan.image..plan.image + image.file.len.next_multiple_of(GRANULE);
     let mut ranges: Vec<Range<u64>> = vec![host.layout.ram.clone()];

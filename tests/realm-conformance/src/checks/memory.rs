@@ -86,25 +86,37 @@ impl Checks {
         self.check(rule.text(), result == expected, format_args!("result {result:#x} for {arguments:x?}"));
     }
 
-    /// Tells the states of the protected half, and checks that runs follow one another.
+    /// Tells the states of the protected half, and checks that runs follow one another to its end.
     fn map(&mut self, half: u64) {
-        let (mut at, mut before, mut alike) = (0, None, 0);
-        // No realm has more runs than this at its start.
-        for _ in 0..64 {
+        /// No realm has more runs than this at its start, as much of it is one block of a high level.
+        const PATIENCE: u32 = 1 << 16;
+        let (mut at, mut from, mut calls) = (0, 0, 0);
+        let mut now = None;
+        while at < half && calls < PATIENCE {
             let Ok(run) = self.rsi.ipa_state_get(at, half) else { break };
-            console::line(format_args!("INFO {:?} from {at:#x} to {:#x}", run.ripas, run.top));
-            alike += u32::from(before == Some(run.ripas));
-            if run.ripas == Ripas::Dev {
-                self.device(at, half);
-            }
-            (at, before) = (run.top, Some(run.ripas));
-            if at >= half {
+            calls += 1;
+            if run.top <= at || run.top > half {
                 break;
             }
+            // An RMM may end a run where a table ends.
+            if now.is_some_and(|now| now != run.ripas) {
+                self.tell(now, from, at);
+                from = at;
+            }
+            (at, now) = (run.top, Some(run.ripas));
         }
-        // An RMM may end a run early, at a table's end: it is told.
-        console::line(format_args!("INFO {alike} runs like the one before"));
-        self.check("runs reach the end of the protected half", at == half, format_args!("{at:#x}"));
+        self.tell(now, from, at);
+        console::line(format_args!("INFO {calls} runs"));
+        self.check("runs reach the end of the protected half", at == half, format_args!("{at:#x} after {calls} calls"));
+    }
+
+    fn tell(&mut self, ripas: Option<Ripas>, from: u64, top: u64) {
+        if let Some(ripas) = ripas {
+            console::line(format_args!("INFO {ripas:?} from {from:#x} to {top:#x}"));
+            if ripas == Ripas::Dev {
+                self.device(from, top);
+            }
+        }
     }
 
     /// A device is no memory: requests end before it (RMI_RTT_SET_RIPAS).

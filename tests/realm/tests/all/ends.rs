@@ -86,6 +86,28 @@ fn accesses_to_destroyed_memory() -> Result<()> {
     Ok(())
 }
 
+/// What names a DESTROYED page in a call waits for the host, which cannot help.
+#[test]
+fn calls_that_name_destroyed_memory() -> Result<()> {
+    const MOVZ_X1_0X4F00_LSL_16: u32 = 0xd2a9_e001;
+    const MOVZ_W0_0XC400_LSL_16: u32 = 0x52b8_8000;
+    const CONFIG: u32 = 0x196;
+    const HOST_CALL: u32 = 0x199;
+    const TOKEN_INIT: u32 = 0x194;
+    const TOKEN_CONTINUE: u32 = 0x195;
+    for (name, calls) in [
+        ("RSI_REALM_CONFIG", &[CONFIG][..]),
+        ("RSI_HOST_CALL", &[HOST_CALL]),
+        ("RSI_ATTESTATION_TOKEN_CONTINUE", &[TOKEN_INIT, TOKEN_CONTINUE]),
+    ] {
+        let call = |number: &u32| [MOVZ_X1_0X4F00_LSL_16, MOVZ_W0_0XC400_LSL_16, movk(*number), SMC];
+        let code: Vec<u32> = calls.iter().flat_map(call).chain([LOOP]).collect();
+        let why = format!("{name} names 0x4f000000, which is Destroyed");
+        ends_with(&["destroy=0x4f000000@1"], name, &code, end::FAULT, &why)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn accesses_to_a_device_that_is_not_there() -> Result<()> {
     for (name, access) in [("load", LDR_X1_X0), ("store", STR_X1_X0), ("fetch", BR_X0)] {

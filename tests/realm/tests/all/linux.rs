@@ -76,6 +76,8 @@ fn four_cpus() -> Result<()> {
 #[test]
 fn wide_ipa_space_sha512_and_sve() -> Result<()> {
     let realm = Realm::direct_kernel(KERNEL.image()).initrd(initrd()).width(41);
-    let realm = realm.option("hash=sha-512").option("sve=3").append(check_words(1, &[]));
+    // With a token of two granules, and an RMM that takes its time to sign it.
+    let realm = realm.option("hash=sha-512").option("sve=3").option("token=5000").option("signing=9");
+    let realm = realm.append(check_words(1, &[]));
     passes(&realm).map(drop)
 }

@@ -133,6 +133,20 @@ fn a_device_is_not_made_memory() -> Result<()> {
     says(&ended, &["PASS a device stays a device"; 4])
 }
 
+/// The payload's rules hold for an RMM that tells states table by table.
+#[test]
+fn runs_that_end_where_a_table_does() -> Result<()> {
+    let (whole, parts) = (passes(&[])?, passes(&["runs=2M"])?);
+    let runs = |ended: &Ended| -> Option<u64> {
+        let lines = ended.finished.console.lines().filter_map(|line| line.strip_prefix("INFO "));
+        lines.filter_map(|line| line.strip_suffix(" runs")).find_map(|runs| runs.parse().ok())
+    };
+    ensure!(runs(&whole) == Some(4) && runs(&parts) > Some(2048), "{:?} {:?}", runs(&whole), runs(&parts));
+    let ram = "INFO Ram from 0x40000000 to 0x60000000";
+    says(&whole, &[ram])?;
+    says(&parts, &[ram])
+}
+
 #[test]
 fn a_request_rejected_in_part() -> Result<()> {
     let ended = Realm::firmware(conformance()).option("ripas=reject:3+1").run(LIMIT)?;
@@ -199,7 +213,7 @@ fn parameters_limit_the_cpu_and_are_measured() -> Result<()> {
         {
             page[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         }
-        let logged = ended.logged("realm: parameters measure ").and_then(unhex).unwrap_or_default();
+        let logged = ended.logged("rim: parameters ").and_then(unhex).unwrap_or_default();
         ensure!(logged.get(..32) == Some(&*Sha256::digest(&page)), "{options:?}: {}", ended.report());
     }
     Ok(())
