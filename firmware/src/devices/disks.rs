@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use formats::machine::Machine;
 use spin::Mutex;
@@ -83,10 +84,16 @@ impl Disk {
     }
 
     fn request(&mut self, direction: Direction, block: u64, data: Data) -> Result<(), Error> {
-        match &mut self.kind {
+        let result = match &mut self.kind {
             Kind::Block(device) => device.transfer(direction, block, data),
             Kind::Unit(host, unit) => unit.transfer(&mut host.lock(), direction, block, data),
-        }
+        };
+        // Whoever reads hears only that the device failed.
+        result.inspect_err(|error| {
+            if error.is_fatal() {
+                log::warn!("virtio at {:x?}: {error}", self.place);
+            }
+        })
     }
 
     /// Reads whole blocks.
@@ -210,9 +217,13 @@ fn add(
     if !matches!(kind, device_type::BLOCK | device_type::SCSI_HOST) {
         return;
     }
+    // Where there is one form only, nothing is to be found out.
+    let timeouts: &[_] = if realm::is_realm() { &glue::PROBE_TIMEOUTS } else { &[virtio::REQUEST_TIMEOUT] };
     let mut result = Ok(());
-    for form in address_forms(bus) {
-        result = transport().and_then(|transport| start(disks, place, kind, *form, transport));
+    for (timeout, form) in
+        timeouts.iter().flat_map(|timeout| address_forms(bus).iter().map(move |form| (timeout, form)))
+    {
+        result = transport().and_then(|transport| start(disks, place, kind, *form, *timeout, transport));
         // Given the wrong form, a device waits for what never comes or gives up.
         if !matches!(result, Err(Error::Timeout | Error::NeedsReset)) {
             break;
@@ -228,12 +239,11 @@ fn start(
     place: &Place,
     kind: u32,
     form: AddressForm,
+    timeout: Duration,
     transport: glue::AnyTransport,
 ) -> Result<(), Error> {
     let setup = Setup { needs_access_platform: realm::is_realm() };
     let machine = glue::Machine { form };
-    // Where there is one form only, nothing is to be found out.
-    let timeout = if realm::is_realm() { glue::PROBE_TIMEOUT } else { virtio::REQUEST_TIMEOUT };
     if kind == device_type::BLOCK {
         let mut block = Block::start(machine, transport, setup)?;
         block.probe(timeout)?;

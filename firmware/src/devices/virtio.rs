@@ -17,8 +17,8 @@ use crate::memory::dma::AddressForm;
 use crate::memory::shared::SharedBuffer;
 
 /// How long a device may take for its first answer where it may be that it takes another form of address. QEMU needs
-/// less than a millisecond.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// less than a millisecond; a host that is busy gets a second round.
+pub const PROBE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// Any transport.
 pub type AnyTransport = Box<dyn Transport + Send>;

@@ -101,7 +101,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the device is to be reset and not used again.
-    pub(crate) fn is_fatal(self) -> bool {
+    pub fn is_fatal(self) -> bool {
         matches!(self, Self::Timeout | Self::NeedsReset | Self::Protocol(_))
     }
 }

@@ -26,3 +26,4 @@ pub mod stage1;
 pub mod syndrome;
 pub mod token;
 pub mod verify;
+pub mod virtio;

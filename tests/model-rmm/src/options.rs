@@ -6,6 +6,8 @@ use core::ops::Range;
 
 use rsi::{HashAlgorithm, Version};
 
+use crate::virtio::{FAULTS, Lie};
+
 use crate::ns16550;
 
 /// Why an option string is refused.
@@ -104,6 +106,8 @@ pub struct Misbehaviour {
     pub late_dma: bool,
     /// Offset of a byte of the first payload that is not what the owner built.
     pub tamper: Option<u64>,
+    /// virtio-mmio devices that break the protocol.
+    pub virtio: Vec<Lie>,
 }
 
 /// All options.
@@ -194,6 +198,7 @@ impl Default for Options {
                 deny_cpu_on: false,
                 late_dma: false,
                 tamper: None,
+                virtio: Vec::new(),
             },
         }
     }
@@ -286,6 +291,7 @@ impl Misbehaviour {
             "cpu-on" => choice(value, [("deny", true)]).map(|deny| self.deny_cpu_on = deny),
             "late-dma" => value.is_empty().then(|| self.late_dma = true),
             "tamper" => number(value).map(|offset| self.tamper = Some(offset)),
+            "virtio" => virtio_lie(value).map(|lie| self.virtio.push(lie)),
             _ => return Err(OptionError::Unknown(key.to_string())),
         };
         done.ok_or_else(|| refused(key, value))
@@ -320,6 +326,13 @@ fn choice<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Option<T> {
 fn lie_about_size(text: &str) -> Option<(String, u32)> {
     let (name, size) = text.rsplit_once(':')?;
     Some((name.to_string(), u32::try_from(number(size)?).ok()?))
+}
+
+/// `SLOT:FAULT`, or `SLOT:FAULT@N`.
+fn virtio_lie(text: &str) -> Option<Lie> {
+    let (slot, what) = text.split_once(':')?;
+    let (fault, from) = what.split_once('@').unwrap_or((what, "1"));
+    Some(Lie { slot: small(slot, 0, 31)?, fault: choice(fault, FAULTS)?, from: number(from)? })
 }
 
 fn aligned(text: &str, alignment: u64) -> Option<u64> {
@@ -385,7 +398,7 @@ fn range(text: &str) -> Option<Range<u64>> {
 /// Names of all options, for the message that follows a refused one.
 pub const NAMES: &str = "firmware kvmtool kernel initrd ram width hash rpv rmm rsi sve bps wps pmu \
      dma align uart fw-cfg-setup runs token signing log ripas cpu-on destroy empty device fw-cfg-change fw-cfg-size dtb \
-     irq-storm late-dma tamper append";
+     irq-storm late-dma tamper virtio append";
 
 /// The words of [`NAMES`].
 pub fn names() -> Vec<&'static str> {
@@ -395,6 +408,7 @@ pub fn names() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::virtio::Fault;
 
     #[test]
     fn reads_a_launch() {
@@ -421,7 +435,7 @@ mod tests {
         let host = Options::parse(
             "m ripas=partial:3 destroy=0x40001000@7 empty=0x48000000+64K device=0x9000000+4096 \
              fw-cfg-change=etc/x cpu-on=deny fw-cfg-size=opt/a:b:0xffff dtb=overlap irq-storm=5 late-dma \
-             tamper=4096",
+             tamper=4096 virtio=31:used-id@5 virtio=0:silent",
         )
         .unwrap()
         .host;
@@ -438,6 +452,8 @@ mod tests {
         assert_eq!(habit("m ripas=reject"), RipasHabit::RejectAfter(0, 0));
         assert_eq!(habit("m ripas=reject:4"), RipasHabit::RejectAfter(4, 0));
         assert_eq!(habit("m ripas=reject:1+2"), RipasHabit::RejectAfter(1, 2));
+        let lies = [Lie { slot: 31, fault: Fault::UsedId, from: 5 }, Lie { slot: 0, fault: Fault::Silent, from: 1 }];
+        assert_eq!(host.virtio, lies);
     }
 
     #[test]
@@ -464,6 +480,8 @@ mod tests {
             "m log=1",
             "m ram=0xffffffffffffffffG",
             "m destroy=1",
+            "m virtio=32:silent",
+            "m virtio=1:loud",
         ] {
             assert!(Options::parse(line).is_err(), "{line}");
         }

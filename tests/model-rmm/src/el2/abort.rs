@@ -3,9 +3,11 @@
 
 use model_rmm::stage1::{Regime, Use};
 use model_rmm::syndrome::{self, Access, Injection};
+use model_rmm::virtio::{Device, Outcome};
 use rsi::{GRANULE, Ripas};
 
 use super::entry::Frame;
+use super::host::Host;
 use super::log::End;
 use super::state::State;
 use super::{exit, fw_cfg, gic, mmio, phys, regs};
@@ -154,7 +156,20 @@ fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
     if taken.is_some() {
         return taken;
     }
-    mmio::store(address, size, value)
+    match virtio(&mut state.host, address).map(|(device, offset)| (device.write(offset, value), device.lie())) {
+        None | Some((Outcome::Pass, _)) => return mmio::store(address, size, value),
+        Some((Outcome::Drop, lie)) => log!("host: {lie:?} drops a notification"),
+        Some((Outcome::Forge(forged), lie)) => {
+            state.host.forge(forged);
+            log!("host: {lie:?} answers for the device");
+        }
+    }
+    Some(())
+}
+
+/// The device that lies at this address, and the offset in its registers.
+fn virtio(host: &mut Host, address: u64) -> Option<(&mut Device, u64)> {
+    host.virtio.iter_mut().find_map(|device| device.offset(address).map(|offset| (device, offset)))
 }
 
 fn load(state: &mut State, address: u64, size: u8) -> Option<u64> {
@@ -162,6 +177,9 @@ fn load(state: &mut State, address: u64, size: u8) -> Option<u64> {
         return Some(value);
     }
     let value = mmio::load(address, size)?;
+    if let Some((device, offset)) = virtio(&mut state.host, address) {
+        return Some(device.read(offset, value));
+    }
     let redistributors = &state.host.machine.redistributors;
     if redistributors.contains(&address) {
         return Some(gic::filter_read(address - redistributors.start, value));

@@ -15,6 +15,7 @@ use model_rmm::ns16550;
 use model_rmm::options::{self, Launch, Options, RmmVersion};
 use model_rmm::psci::Recs;
 use model_rmm::rim::{RealmParams, Rim};
+use model_rmm::virtio;
 use rsi::rmm::{Attributes, Machine, Realm, Rec};
 use rsi::{GRANULE, Ripas};
 
@@ -141,10 +142,14 @@ fn make_host(options: Options, layout: Layout, machine: dtb::Machine, uart: Opti
     let (Some(stage2), Some(bounce)) = (stage2, pool.take()) else {
         stop("QEMU has no memory for the realm (-m)".into());
     };
+    for lie in &options.host.virtio {
+        log!("host: {lie:?}");
+    }
     let fw_cfg = FwCfg::new(machine.fw_cfg.clone(), bounce, &options);
     Host {
         fw_cfg,
         uart,
+        virtio: options.host.virtio.iter().copied().map(virtio::Device::new).collect(),
         options,
         layout,
         machine,

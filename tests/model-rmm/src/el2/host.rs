@@ -10,6 +10,7 @@ use model_rmm::dtb;
 use model_rmm::layout::Layout;
 use model_rmm::options::{Options, RipasHabit};
 use model_rmm::token;
+use model_rmm::virtio::{self, Forged};
 use rsi::rmm::{Attested, HostResponse, Machine};
 use rsi::{GRANULE, HostCall, Ripas, fid, rhi};
 
@@ -45,6 +46,8 @@ pub struct Host {
     pub fw_cfg: FwCfg,
     /// The UART that is not QEMU's.
     pub uart: Option<Uart>,
+    /// virtio-mmio devices that lie.
+    pub virtio: Vec<virtio::Device>,
     /// RSI calls so far.
     pub rsi_calls: u64,
     /// Pages made shared and private on request.
@@ -92,6 +95,19 @@ impl Host {
             phys::read(page, bytes);
             true
         })
+    }
+
+    /// Writes an answer that no device gave to the used ring of a guest.
+    pub fn forge(&self, forged: Forged) {
+        let canonical = forged.ring & !self.layout.shared_bit();
+        let Some(ring) = self.layout.shared_pa(canonical) else { return };
+        let mut index = [0; 2];
+        phys::read(ring + 2, &mut index);
+        let index = u16::from_le_bytes(index);
+        let element = ring + 4 + 8 * u64::from(index % forged.size);
+        phys::write(element, &forged.id.to_le_bytes());
+        phys::write(element + 4, &forged.length.to_le_bytes());
+        phys::write(ring + 2, &index.wrapping_add(forged.step).to_le_bytes());
     }
 
     /// A free page with undefined contents.

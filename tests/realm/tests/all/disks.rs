@@ -1,11 +1,13 @@
 //! Debian from disk in a realm: QEMU's own devices do the DMA, and everything on the way is in the registers.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use realm_vm::evidence::Evidence;
 use realm_vm::{Realm, end};
+use vm::disk::Volume;
 use vm::{Verdict, workspace};
 
 const LIMIT: Duration = Duration::from_secs(200);
@@ -59,4 +61,46 @@ fn unified_kernel_image_on_virtio_mmio() -> Result<()> {
     has(&measured, "REM[1] EFI image")?;
     // The stub's measurement of a section, by its name.
     has(&measured, "REM[2] .linux")
+}
+
+/// Devices that break the protocol, each in its way, when they are found or amid the reading of a loader: each is named
+/// with what it did, and the next disk boots, which is the last.
+#[test]
+fn hostile_devices_on_virtio_mmio() -> Result<()> {
+    let disk = std::env::temp_dir().join(format!("realm-hostile-{}.img", std::process::id()));
+    fs::write(&disk, Volume::new(&fs::read(workspace::uefi_walk())?)?.on_gpt())?;
+    let lies = [
+        ("silent", "no answer within the time-out"),
+        ("used-id", "protocol broken: used id"),
+        ("used-index", "protocol broken: used index"),
+        ("used-length", "protocol broken: used length"),
+        ("config", "device configuration: changes all the time"),
+        ("reset", "reset never ended"),
+        ("used-id@9", "protocol broken: used id"),
+        ("used-index@9", "protocol broken: used index"),
+    ];
+    let mut realm = Realm::firmware(workspace::image()).arg("-global").arg("virtio-mmio.force-legacy=false");
+    for (number, lie) in lies.iter().map(Some).chain([None]).enumerate() {
+        // They are found in this order.
+        let slot = 20 + number;
+        realm = realm
+            .arg("-drive")
+            .arg(format!("if=none,id=disk{number},format=raw,read-only=on,file={}", disk.display()))
+            .arg("-device")
+            .arg(format!("virtio-blk-device,drive=disk{number},iommu_platform=on,bus=virtio-mmio-bus.{slot}"));
+        realm = lie.iter().fold(realm, |realm, (lie, _)| realm.option(format!("virtio={slot}:{lie}")));
+    }
+    let ended = realm.run(LIMIT)?;
+    fs::remove_file(&disk)?;
+    (|| {
+        let console = &ended.finished.console;
+        let said = console.lines().filter_map(|line| line.split_once("virtio at Mmio")?.1.split_once(": "));
+        let said: Vec<_> = said.map(|(_, why)| why).collect();
+        ensure!(said == lies.map(|(_, why)| why), "{said:#?}");
+        for option in ["file system 1: Device Error", "file system 2: Device Error", "uefi-walk: "] {
+            ensure!(console.contains(option), "no {option:?}");
+        }
+        Ok(())
+    })()
+    .with_context(|| ended.report())
 }

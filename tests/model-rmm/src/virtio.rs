@@ -1,0 +1,192 @@
+//! A virtio-mmio device of a host that lies (virtio 1.2, sections 2.7 and 4.2): it stands in front of QEMU's, and from
+//! some request on does wrong in its place.
+
+/// What it does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Requests are never answered.
+    Silent,
+    /// The used element names a chain that there is not.
+    UsedId,
+    /// The used index goes further than there were requests.
+    UsedIndex,
+    /// More bytes were used than the request has.
+    UsedLength,
+    /// The configuration changes whenever it is read.
+    Config,
+    /// A reset never ends.
+    Reset,
+}
+
+/// The words for the faults.
+pub const FAULTS: [(&str, Fault); 6] = [
+    ("silent", Fault::Silent),
+    ("used-id", Fault::UsedId),
+    ("used-index", Fault::UsedIndex),
+    ("used-length", Fault::UsedLength),
+    ("config", Fault::Config),
+    ("reset", Fault::Reset),
+];
+
+/// Which device does what, from which notification on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lie {
+    /// The number of the transport.
+    pub slot: u8,
+    /// What is wrong.
+    pub fault: Fault,
+    /// The first notification that goes wrong, from 1.
+    pub from: u64,
+}
+
+/// QEMU's first transport, and the bytes of each.
+const BASE: u64 = 0x0a00_0000;
+const SIZE: u64 = 0x200;
+
+mod register {
+    pub const QUEUE_NUM: u64 = 0x038;
+    pub const QUEUE_NOTIFY: u64 = 0x050;
+    pub const STATUS: u64 = 0x070;
+    pub const QUEUE_DEVICE_LOW: u64 = 0x0a0;
+    pub const QUEUE_DEVICE_HIGH: u64 = 0x0a4;
+    pub const CONFIG_GENERATION: u64 = 0x0fc;
+}
+
+/// What comes of a write to a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// QEMU's device gets it.
+    Pass,
+    /// Nothing.
+    Drop,
+    /// An answer in the used ring that the device did not give.
+    Forge(Forged),
+}
+
+/// A forged answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forged {
+    /// The used ring, as the guest gave it to the device.
+    pub ring: u64,
+    /// Its number of elements.
+    pub size: u16,
+    /// Where the chain began.
+    pub id: u32,
+    /// Bytes that were written.
+    pub length: u32,
+    /// By how much the index moves.
+    pub step: u16,
+}
+
+/// A device that lies.
+#[derive(Clone, Debug)]
+pub struct Device {
+    lie: Lie,
+    notifications: u64,
+    ring: u64,
+    size: u16,
+    reads: u64,
+}
+
+impl Device {
+    /// The device of a lie.
+    pub fn new(lie: Lie) -> Self {
+        Self { lie, notifications: 0, ring: 0, size: 1, reads: 0 }
+    }
+
+    /// What it does wrong.
+    pub fn lie(&self) -> Lie {
+        self.lie
+    }
+
+    /// The offset of an address in its registers.
+    pub fn offset(&self, address: u64) -> Option<u64> {
+        let start = BASE + u64::from(self.lie.slot) * SIZE;
+        address.checked_sub(start).filter(|offset| *offset < SIZE)
+    }
+
+    /// The guest writes a register.
+    pub fn write(&mut self, offset: u64, value: u64) -> Outcome {
+        match offset {
+            register::QUEUE_NUM => self.size = u16::try_from(value).unwrap_or(u16::MAX).max(1),
+            register::QUEUE_DEVICE_LOW => self.ring = self.ring & !0xffff_ffff | value & 0xffff_ffff,
+            register::QUEUE_DEVICE_HIGH => self.ring = self.ring & 0xffff_ffff | value << 32,
+            register::QUEUE_NOTIFY => return self.notify(),
+            _ => {}
+        }
+        Outcome::Pass
+    }
+
+    fn notify(&mut self) -> Outcome {
+        self.notifications = self.notifications.saturating_add(1);
+        if self.notifications < self.lie.from {
+            return Outcome::Pass;
+        }
+        let honest = Forged { ring: self.ring, size: self.size, id: 0, length: 1, step: 1 };
+        match self.lie.fault {
+            Fault::Silent => Outcome::Drop,
+            Fault::UsedId => Outcome::Forge(Forged { id: 7, ..honest }),
+            Fault::UsedIndex => Outcome::Forge(Forged { step: 2, ..honest }),
+            Fault::UsedLength => Outcome::Forge(Forged { length: u32::MAX, ..honest }),
+            Fault::Config | Fault::Reset => Outcome::Pass,
+        }
+    }
+
+    /// The guest reads a register, in which QEMU's device has `value`.
+    pub fn read(&mut self, offset: u64, value: u64) -> u64 {
+        match (self.lie.fault, offset) {
+            (Fault::Config, register::CONFIG_GENERATION) => {
+                self.reads = self.reads.saturating_add(1);
+                self.reads
+            }
+            (Fault::Reset, register::STATUS) if value == 0 => 1,
+            _ => value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(fault: Fault, from: u64) -> Device {
+        let mut device = Device::new(Lie { slot: 3, fault, from });
+        assert_eq!(device.write(register::QUEUE_NUM, 8), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_DEVICE_LOW, 0x4000_0200), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_DEVICE_HIGH, 1), Outcome::Pass);
+        device
+    }
+
+    #[test]
+    fn answers_are_forged_from_a_request_on() {
+        for (fault, id, length, step) in
+            [(Fault::UsedId, 7, 1, 1), (Fault::UsedIndex, 0, 1, 2), (Fault::UsedLength, 0, u32::MAX, 1)]
+        {
+            let mut device = device(fault, 2);
+            assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+            let forged = Forged { ring: 0x1_4000_0200, size: 8, id, length, step };
+            assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Forge(forged));
+            assert_eq!(device.read(register::CONFIG_GENERATION, 5), 5);
+        }
+        let mut silent = device(Fault::Silent, 1);
+        assert_eq!(silent.write(register::QUEUE_NOTIFY, 0), Outcome::Drop);
+    }
+
+    #[test]
+    fn registers_lie() {
+        let mut device = device(Fault::Config, 1);
+        let first = device.read(register::CONFIG_GENERATION, 0);
+        assert_ne!(device.read(register::CONFIG_GENERATION, 0), first);
+        let mut device = Device::new(Lie { slot: 3, fault: Fault::Reset, from: 1 });
+        assert_eq!((device.read(register::STATUS, 0), device.read(register::STATUS, 15)), (1, 15));
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+    }
+
+    #[test]
+    fn registers_are_the_transport_s_own() {
+        let device = device(Fault::Silent, 1);
+        assert_eq!(device.offset(0x0a00_0600), Some(0));
+        assert_eq!(device.offset(0x0a00_07ff), Some(0x1ff));
+        assert_eq!((device.offset(0x0a00_05ff), device.offset(0x0a00_0800)), (None, None));
+    }
+}
