@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         ("device_tree", [support::machines::all(), support::machines::for_event_logs()].concat()),
         ("pe", support::image::all()),
         ("device_path", support::device_paths()),
+        ("device_path_text", support::device_path_texts()),
         ("fw_cfg", vec![support::fw_cfg_directory()]),
         ("kernel_and_strings", vec![kernel, b"a\0b\0\0\0".to_vec()]),
     ];

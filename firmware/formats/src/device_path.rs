@@ -5,6 +5,7 @@
 
 mod build;
 mod short_form;
+pub mod text;
 
 use alloc::vec::Vec;
 

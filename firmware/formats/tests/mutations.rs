@@ -67,6 +67,11 @@ fn device_paths() {
 }
 
 #[test]
+fn device_path_texts() {
+    run(&support::device_path_texts(), exercise::device_path_text);
+}
+
+#[test]
 fn fw_cfg_directories() {
     run(&[support::fw_cfg_directory()], exercise::fw_cfg);
 }

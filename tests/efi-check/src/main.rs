@@ -38,6 +38,7 @@ mod keys;
 mod memory;
 mod options;
 mod paging;
+mod paths;
 mod pe;
 mod protocols;
 mod read;
@@ -63,6 +64,7 @@ const GROUPS: [(&str, fn()); 11] = [
     ("events", events::run),
     ("images", images::run),
     ("protocols", protocols::run),
+    ("paths", paths::run),
     ("collation", collation::run),
     ("hii", hii::run),
     ("variables", variables::run),

@@ -6,7 +6,8 @@ use std::ops::Range;
 use formats::Region;
 use formats::arm64_image;
 use formats::char16;
-use formats::device_path::DevicePath;
+use formats::device_path::text::{Style, of_node, of_path, to_node, to_path};
+use formats::device_path::{DevicePath, Node, NodeHeader};
 use formats::device_tree::{Error, Header, Seeds, Tree, adopt_copy, clean_chosen, with_boot_arguments, with_event_log};
 use formats::fw_cfg::Directory;
 use formats::machine::{Machine, MachineError, Reservation, Reserved};
@@ -149,6 +150,30 @@ fn names(blob: &[u8]) -> Vec<(String, String)> {
 /// Larger images are only parsed: a fuzzer need not clear gigabytes.
 const MAX_LOADED: u32 = 1 << 20;
 
+/// Text in UCS-2. Whether it was that of a device path.
+pub fn device_path_text(bytes: &[u8]) -> bool {
+    let units: Vec<u16> = bytes.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+    text_path(&units)
+}
+
+/// A path of a text is whole, and the text of each node reads back, but for names of files and for lines with settings
+/// that have no name.
+fn text_path(text: &[u16]) -> bool {
+    const STYLE: Style = Style { display_only: false, allow_shortcuts: true };
+    let Some(path) = to_path(text) else { return false };
+    let path = DevicePath::parse(&path).unwrap();
+    for node in path.nodes().filter(|node| !matches!(node.bytes, [4, 4, ..] | [0x7f, ..])) {
+        let text = of_node(node, STYLE).unwrap();
+        let Some(bytes) = to_node(&text[..text.len() - 1]) else {
+            assert_eq!(node.bytes[..2], [3, 14]);
+            continue;
+        };
+        let header = NodeHeader::parse(*bytes.first_chunk().unwrap()).unwrap();
+        assert_eq!(of_node(Node { header, bytes: &bytes }, STYLE).unwrap(), text);
+    }
+    true
+}
+
 /// Parse, load, relocate, permissions, digest ranges. Whether it was an image.
 pub fn pe(file: &[u8]) -> bool {
     let Ok(image) = Image::parse(file) else {
@@ -206,6 +231,12 @@ pub fn device_path(bytes: &[u8]) -> bool {
     assert_eq!(instances.len() > 1, path.is_multi_instance());
     let instances_len: usize = instances.iter().map(|instance| instance.len() + 4).sum();
     assert_eq!(instances_len, path.size());
+
+    for flag in [false, true] {
+        let text = of_path(path, Style { display_only: flag, allow_shortcuts: flag }).unwrap();
+        assert_eq!(text.iter().filter(|unit| **unit == 0).count(), 1);
+        text_path(&text[..text.len() - 1]);
+    }
 
     assert_eq!(path.duplicate().unwrap(), path.as_bytes());
     let rest = path.remainder_of(path).unwrap();

@@ -84,6 +84,17 @@ pub fn device_paths() -> Vec<Vec<u8>> {
     [initrd, kernel, consoles].map(|builder| builder.finish().unwrap()).to_vec()
 }
 
+/// Device paths in UCS-2 text.
+pub fn device_path_texts() -> Vec<Vec<u8>> {
+    [
+        "PciRoot(0x0)/Pci(0x1,0x0)/Scsi(0x0,0x1)/HD(1,GPT,AD15A0D6-8BEC-4ACF-A073-D01DE77E2D88,0x800,0x1000)/\\EFI\\a.efi",
+        "Serial(0x0)/Uart(115200,8,N,1)/VenUtf8(),VenHw(AD15A0D6-8BEC-4ACF-A073-D01DE77E2D88,0102)/Acpi(PNP0C0C,0x0)",
+        "MemoryMapped(0x1,0x40000000,0x4FFFFFFF)/CDROM(0x1,0x1,0x1)/HD(1,MBR,0x12345678,1,2)/Path(9,1,0A0B)/Msg(3,00)",
+    ]
+    .map(|text| text.encode_utf16().flat_map(u16::to_le_bytes).collect())
+    .to_vec()
+}
+
 /// One entry of a fw_cfg file directory.
 pub fn fw_cfg_file(name: &str, size: u32, key: u16) -> Vec<u8> {
     let mut entry = size.to_be_bytes().to_vec();

@@ -1,7 +1,23 @@
-//! What the protocols share at the ABI edge: strings and device paths behind raw pointers.
+//! What the protocols share at the ABI edge: strings behind raw pointers, and memory that callers free.
 #![expect(unsafe_code, reason = "EFI images pass strings and device paths as raw pointers")]
 
 use core::marker::PhantomData;
+use core::ptr;
+
+use r_efi::efi;
+
+use super::super::services;
+
+/// A copy in pool memory for a caller to free, or null.
+pub fn hand_out<T: Copy>(values: &[T]) -> *mut u8 {
+    let length = size_of_val(values);
+    // No bytes would still be a buffer to free.
+    let Ok(memory) = services::allocate_pool(efi::BOOT_SERVICES_DATA, length.max(1)) else { return ptr::null_mut() };
+    // SAFETY: the allocation just made has at least this length and is nobody else's; nothing that is handed out has
+    // padding.
+    unsafe { ptr::copy_nonoverlapping(values.as_ptr().cast(), memory.as_ptr(), length) };
+    memory.as_ptr()
+}
 
 /// A NUL-terminated UCS-2 string of a caller.
 #[derive(Clone, Copy)]

@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use core::ptr;
 
 use formats::device_path::{DevicePath, Error, HEADER_LEN, MAX_LEN, NodeHeader, TYPE_END};
-use r_efi::efi::{self, Boolean};
+use r_efi::efi::Boolean;
 use r_efi::protocols::device_path::Protocol as RawPath;
 use r_efi::protocols::device_path_utilities::Protocol;
 
 use super::super::image::path_bytes;
-use super::super::services;
+use super::abi::hand_out;
 
 /// A path without nodes.
 const EMPTY: [u8; HEADER_LEN] = [TYPE_END, formats::device_path::END_ENTIRE, HEADER_LEN as u8, 0];
@@ -39,18 +39,8 @@ unsafe fn parse<'a>(path: *const RawPath) -> Option<DevicePath<'a>> {
     DevicePath::parse(unsafe { path_bytes(path) }?).ok()
 }
 
-/// A copy in pool memory, or null.
-fn hand_out(bytes: &[u8]) -> *mut RawPath {
-    let Ok(memory) = services::allocate_pool(efi::BOOT_SERVICES_DATA, bytes.len()) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: the allocation just made has this length and is nobody else's.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.as_ptr(), bytes.len()) };
-    memory.as_ptr().cast()
-}
-
 fn hand_out_result(bytes: Result<Vec<u8>, Error>) -> *mut RawPath {
-    bytes.map_or(ptr::null_mut(), |bytes| hand_out(&bytes))
+    bytes.map_or(ptr::null_mut(), |bytes| hand_out(&bytes).cast())
 }
 
 unsafe extern "efiapi" fn get_device_path_size(path: *const RawPath) -> usize {
@@ -60,7 +50,7 @@ unsafe extern "efiapi" fn get_device_path_size(path: *const RawPath) -> usize {
 
 unsafe extern "efiapi" fn duplicate_device_path(path: *const RawPath) -> *mut RawPath {
     // SAFETY: null or a device path, by the protocol's contract.
-    unsafe { parse(path) }.map_or(ptr::null_mut(), |path| hand_out(path.as_bytes()))
+    unsafe { parse(path) }.map_or(ptr::null_mut(), |path| hand_out(path.as_bytes()).cast())
 }
 
 unsafe extern "efiapi" fn append_device_path(first: *const RawPath, second: *const RawPath) -> *mut RawPath {
@@ -68,9 +58,9 @@ unsafe extern "efiapi" fn append_device_path(first: *const RawPath, second: *con
     let paths = unsafe { (parse(first), parse(second)) };
     match paths {
         (Some(first), Some(second)) => hand_out_result(first.append_path(second)),
-        (Some(only), None) if second.is_null() => hand_out(only.as_bytes()),
-        (None, Some(only)) if first.is_null() => hand_out(only.as_bytes()),
-        (None, None) if first.is_null() && second.is_null() => hand_out(&EMPTY),
+        (Some(only), None) if second.is_null() => hand_out(only.as_bytes()).cast(),
+        (None, Some(only)) if first.is_null() => hand_out(only.as_bytes()).cast(),
+        (None, None) if first.is_null() && second.is_null() => hand_out(&EMPTY).cast(),
         _ => ptr::null_mut(),
     }
 }
@@ -84,7 +74,7 @@ unsafe extern "efiapi" fn append_device_node(path: *const RawPath, node: *const 
     };
     let Some(base) = base else { return ptr::null_mut() };
     if node.is_null() {
-        return hand_out(base.as_bytes());
+        return hand_out(base.as_bytes()).cast();
     }
     // SAFETY: not null, so a node by the protocol's contract: at least its header can be read.
     let header = unsafe { node.cast::<[u8; HEADER_LEN]>().read_unaligned() };
@@ -99,7 +89,7 @@ unsafe extern "efiapi" fn append_device_path_instance(path: *const RawPath, inst
     let paths = unsafe { (parse(path), parse(instance)) };
     match paths {
         (Some(path), Some(instance)) => hand_out_result(path.append_instance(instance)),
-        (None, Some(instance)) if path.is_null() => hand_out(instance.as_bytes()),
+        (None, Some(instance)) if path.is_null() => hand_out(instance.as_bytes()).cast(),
         _ => ptr::null_mut(),
     }
 }
@@ -126,7 +116,7 @@ unsafe extern "efiapi" fn get_next_device_path_instance(place: *mut *mut RawPath
     copy.extend_from_slice(instance);
     copy.extend_from_slice(&EMPTY);
     let next = if path.is_multi_instance() { start.cast::<u8>().wrapping_add(length).cast() } else { ptr::null_mut() };
-    let result = hand_out(&copy);
+    let result: *mut RawPath = hand_out(&copy).cast();
     if !result.is_null() {
         // SAFETY: not null, so to be written by the protocol's contract.
         unsafe { place.write(next) };
@@ -154,5 +144,5 @@ unsafe extern "efiapi" fn create_device_node(kind: u8, sub_kind: u8, length: u16
     let [low, high] = length.to_le_bytes();
     node.extend([kind, sub_kind, low, high]);
     node.resize(length.into(), 0);
-    hand_out(&node)
+    hand_out(&node).cast()
 }

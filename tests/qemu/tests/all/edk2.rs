@@ -48,6 +48,11 @@ fn events() -> Result<()> {
 }
 
 #[test]
+fn device_paths_as_text() -> Result<()> {
+    differs("paths", &[])
+}
+
+#[test]
 fn exit_and_address_change() -> Result<()> {
     differs("exit", &[])
 }
