@@ -62,7 +62,7 @@ impl ImageHeader {
     /// The bytes `realm-rt`, read as a little-endian number.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"realm-rt");
     /// Version of everything in this crate: the image and the firmware must agree.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// Reads the header of the flat image `file` and checks all that the loader relies on; `None` if
     /// `file` is no image of this version, or names a place outside itself.
@@ -138,6 +138,9 @@ pub type Initialize = extern "C" fn(*const Parameters) -> *mut Tables;
 /// [`Tables::address_change`] has been filled.
 pub type ExitBootServices = extern "C" fn();
 
+/// What calls those who registered with EFI_RESET_NOTIFICATION_PROTOCOL.
+pub type ResetNotification = unsafe extern "efiapi" fn(efi::ResetType, efi::Status, usize, *mut c_void);
+
 /// A notification for `SetVirtualAddressMap()`: an event of type or group `VIRTUAL_ADDRESS_CHANGE`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +202,8 @@ pub struct Tables {
     /// High half of the monotonic counter, shared by `GetNextMonotonicCount()` and
     /// `GetNextHighMonotonicCount()`.
     pub monotonic_high: u32,
+    /// What `ResetSystem()` calls first, with its own arguments, until boot services end.
+    pub reset_notification: Option<ResetNotification>,
 }
 
 /// The `EFI_RT_SUPPORTED_*` bits (UEFI 2.10, 4.6.2) that hold for this image with a clock

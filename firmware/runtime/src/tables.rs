@@ -63,6 +63,7 @@ pub extern "C" fn exit_boot_services() {
         (&raw mut (*system).standard_error_handle).write(ptr::null_mut());
         (&raw mut (*system).std_err).write(ptr::null_mut());
         (&raw mut (*system).boot_services).write(ptr::null_mut());
+        (&raw mut (*region::tables()).reset_notification).write(None);
     }
     update_crcs();
 }

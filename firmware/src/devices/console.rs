@@ -95,17 +95,26 @@ pub fn say_beyond(x0: u64, shared_bit: u64, text: &str) -> ! {
 
 /// Sends a byte. Without a console, or with one that takes nothing, it is lost.
 pub fn write_byte(byte: u8) {
-    let Some(port) = PORT.get() else { return };
-    if DEAF.load(Ordering::Relaxed) || port.try_write(byte) {
-        return;
+    send(byte);
+}
+
+/// As [`write_byte`]; whether the byte was taken.
+pub fn send(byte: u8) -> bool {
+    let Some(port) = PORT.get() else { return false };
+    if DEAF.load(Ordering::Relaxed) {
+        return false;
+    }
+    if port.try_write(byte) {
+        return true;
     }
     let end = arch::counter().saturating_add(arch::counter_frequency() / PATIENCE);
     while !port.try_write(byte) {
         if arch::counter() > end {
             DEAF.store(true, Ordering::Relaxed);
-            return;
+            return false;
         }
     }
+    true
 }
 
 /// A byte that was typed.
@@ -113,5 +122,14 @@ pub fn read_byte() -> Option<u8> {
     match PORT.get()? {
         Port::Pl011(registers) => pl011::read(*registers),
         Port::Ns16550(uart) => uart.read(),
+    }
+}
+
+/// Whether there is a byte to read.
+pub fn has_input() -> bool {
+    match PORT.get() {
+        Some(Port::Pl011(registers)) => pl011::has_input(*registers),
+        Some(Port::Ns16550(uart)) => uart.has_input(),
+        None => false,
     }
 }

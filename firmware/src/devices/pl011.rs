@@ -28,9 +28,14 @@ pub fn try_write(registers: Mmio, byte: u8) -> bool {
     room
 }
 
+/// Whether a byte has come in.
+pub fn has_input(registers: Mmio) -> bool {
+    registers.read32(FR) & FR_RXFE == 0
+}
+
 /// A byte that has come in.
 pub fn read(registers: Mmio) -> Option<u8> {
-    if registers.read32(FR) & FR_RXFE != 0 {
+    if !has_input(registers) {
         return None;
     }
     let [byte, ..] = registers.read32(DR).to_le_bytes();

@@ -53,9 +53,14 @@ impl<R: Registers> Ns16550<R> {
         room
     }
 
+    /// Whether a byte has come in.
+    pub fn has_input(&self) -> bool {
+        self.get(LSR) & LSR_DATA_READY != 0
+    }
+
     /// A byte that has come in.
     pub fn read(&self) -> Option<u8> {
-        (self.get(LSR) & LSR_DATA_READY != 0).then(|| self.get(DATA))
+        self.has_input().then(|| self.get(DATA))
     }
 }
 
@@ -123,7 +128,9 @@ mod tests {
         for (shift, width) in [(0, 1), (1, 2), (2, 1), (2, 4)] {
             let fake = Fake::new(shift, width);
             let uart = Ns16550::start(&fake, shift, width);
+            assert!(uart.has_input());
             assert_eq!([uart.read(), uart.read(), uart.read()], [Some(b'a'), Some(b'b'), None]);
+            assert!(!uart.has_input());
             assert_eq!([uart.try_write(b'x'), uart.try_write(b'y'), uart.try_write(b'z')], [true, true, false]);
             let state = fake.state.borrow();
             assert_eq!(state.sent, b"xy");

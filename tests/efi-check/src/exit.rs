@@ -13,6 +13,7 @@ use crate::memory::Map;
 use crate::options::Options;
 use crate::paging;
 use crate::report::{self, check, equal, skipped, status};
+use crate::reset;
 use crate::tables::checksum_holds;
 use crate::variables::{BS, NV, RT, get, is, listed, set};
 
@@ -67,6 +68,7 @@ pub fn run(options: &Options) {
     set("AtRuntime", BS | RT, b"volatile");
     set("Kept", NV | BS | RT, b"kept");
     events();
+    reset::register_late();
     let drivers = drivers();
     let map = leave(options.uart);
     after(options.fuzz > 0 && options.selects("fuzz"));

@@ -6,7 +6,8 @@
 //! `only=<group>` one group of checks; `fuzz=<calls>` and `seed=<number>` how many random calls
 //! are made and from which start; `stay` leaves out `ExitBootServices()` and what is behind it;
 //! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
-//! are typed before anything else; `realm` says that this is a realm, `fill` has its event log filled;
+//! are typed before anything else, `serial=<number>` that many bytes of the serial line; `only=reset` ends the program by a
+//! reset that it is told of; `realm` says that this is a realm, `fill` has its event log filled;
 //! `fault=<kind>` makes a fault (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
 //! `read=<path>` reads a file of the volume that the program came from and powers off;
 //! `watchdog=<seconds>` sets the watchdog, 0 disarming it; `stall=<seconds>` stalls for so long and then powers off.
@@ -43,6 +44,8 @@ mod pe;
 mod protocols;
 mod read;
 mod report;
+mod reset;
+mod serial;
 mod tables;
 mod variables;
 mod watchdog;
@@ -55,7 +58,7 @@ use crate::options::Options;
 use crate::report::say;
 
 /// The groups of checks that need boot services, in the order in which they run.
-const GROUPS: [(&str, fn()); 11] = [
+const GROUPS: [(&str, fn()); 12] = [
     ("tables", tables::run),
     ("memory", memory::run),
     ("handles", handles::run),
@@ -65,6 +68,7 @@ const GROUPS: [(&str, fn()); 11] = [
     ("images", images::run),
     ("protocols", protocols::run),
     ("paths", paths::run),
+    ("serial", serial::run),
     ("collation", collation::run),
     ("hii", hii::run),
     ("variables", variables::run),
@@ -86,6 +90,12 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     watchdog::run(&options);
     if options.keys > 0 {
         keys::print(options.keys);
+    }
+    if options.serial > 0 {
+        serial::print(options.serial as usize);
+    }
+    if options.resets() {
+        reset::run();
     }
     // Before all others: what happens when the log is read for the first time.
     if options.selects("cc") {

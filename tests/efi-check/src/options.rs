@@ -16,6 +16,7 @@ pub struct Options {
     pub stay: bool,
     pub returns: bool,
     pub keys: u64,
+    pub serial: u64,
     /// Whether this is a realm.
     pub realm: bool,
     /// Whether the event log is filled.
@@ -40,6 +41,7 @@ impl Options {
             stay: false,
             returns: false,
             keys: 0,
+            serial: 0,
             realm: false,
             fill: false,
             uart: DEFAULT_UART,
@@ -70,6 +72,7 @@ impl Options {
                 "fuzz" => options.fuzz = value.parse().unwrap_or(DEFAULT_FUZZ),
                 "seed" => options.seed = value.parse().unwrap_or(1),
                 "keys" => options.keys = value.parse().unwrap_or(0),
+                "serial" => options.serial = value.parse().unwrap_or(0),
                 "return" => options.returns = true,
                 "stay" => options.stay = true,
                 "realm" => options.realm = true,
@@ -92,6 +95,11 @@ impl Options {
     pub fn selects(&self, group: &str) -> bool {
         let only = get(&self.only);
         only.is_empty() || group == only
+    }
+
+    /// Whether nothing but notifications of the reset is wanted.
+    pub fn resets(&self) -> bool {
+        get(&self.only) == "reset"
     }
 
     /// The fault that is wanted, or nothing.

@@ -108,9 +108,14 @@ impl Builder {
         self.node(TYPE_MEDIA, MEDIA_FILE_PATH, &[&bytes])
     }
 
-    /// A serial console: an ACPI UART, its settings and the terminal type.
+    /// A serial line: an ACPI UART and its settings.
+    pub fn serial_line(self, uid: u32, baud: u64) -> Self {
+        self.acpi(PNP0501, uid).uart_8n1(baud)
+    }
+
+    /// A serial console: its line and the terminal type.
     pub fn console(self, uid: u32, baud: u64, terminal: &Guid) -> Self {
-        self.acpi(PNP0501, uid).uart_8n1(baud).vendor_messaging(terminal)
+        self.serial_line(uid, baud).vendor_messaging(terminal)
     }
 
     /// Ends an instance; another follows.

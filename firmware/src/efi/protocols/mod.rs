@@ -12,7 +12,9 @@ mod hii;
 pub mod initrd;
 mod iommu;
 mod memory_attribute;
+mod reset_notification;
 mod rng;
+mod serial_io;
 mod text_input;
 mod text_output;
 mod timestamp;
@@ -59,6 +61,9 @@ pub fn install() -> Result<(), Status> {
         output,
     });
 
+    let line = install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().serial_line(0, CONSOLE_RATE))?)?;
+    services::install_protocol(Some(line), &serial_io::PROTOCOL_GUID, serial_io::create().cast())?;
+
     let attributes = memory_attribute::create();
     install_on_new(&memory_attribute_protocol::PROTOCOL_GUID, attributes.cast())?;
     let utilities = device_path_utilities::create();
@@ -66,6 +71,7 @@ pub fn install() -> Result<(), Status> {
     install_on_new(&device_path_to_text::PROTOCOL_GUID, device_path_text::create_to_text().cast())?;
     install_on_new(&device_path_from_text::PROTOCOL_GUID, device_path_text::create_from_text().cast())?;
     install_on_new(&unicode_collation::PROTOCOL_GUID, unicode_collation::create().cast())?;
+    install_on_new(&reset_notification::PROTOCOL_GUID, reset_notification::create().cast())?;
     install_on_new(&timestamp_protocol::PROTOCOL_GUID, timestamp::create().cast())?;
     install_on_new(&conformance::SUPPORTED_VERSION_GUID, conformance::supported_version())?;
     services::install_configuration_table(&conformance::PROFILES_TABLE_GUID, conformance::profiles())?;

@@ -119,6 +119,12 @@ pub unsafe fn update_checksum(header: *mut TableHeader) {
     }
 }
 
+/// Sets what `ResetSystem()` calls first, until boot services end.
+pub fn set_reset_notification(notification: runtime_abi::ResetNotification) {
+    // SAFETY: as in `change_system_table`.
+    with_core(|core| unsafe { (*core.tables.as_ptr()).reset_notification = Some(notification) });
+}
+
 /// The next value of the monotonic count.
 pub fn next_monotonic_count() -> u64 {
     with_core(|core| {

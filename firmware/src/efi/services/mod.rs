@@ -18,7 +18,7 @@ pub(super) mod state;
 mod status;
 pub mod time;
 
-pub use configuration::{Console, install_configuration_table, set_console, system_table};
+pub use configuration::{Console, install_configuration_table, set_console, set_reset_notification, system_table};
 pub use driver_model::connect_controller;
 pub use events::{
     close_event, create_event, current_tpl, poll, raise_tpl, restore_tpl, set_timer, signal_event, signal_ready_to_boot,

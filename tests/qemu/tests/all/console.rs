@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use qemu_tests::scratch::{Scratch, changed};
-use qemu_tests::{BOOT_LIMIT, PLAIN, linux_passes, run};
-use vm::Verdict;
+use qemu_tests::{BOOT_LIMIT, PLAIN, all_hold, linux_passes, present, run};
+use vm::{Verdict, Vm, workspace};
 
 /// One line before the kernel speaks.
 #[test]
@@ -50,4 +50,16 @@ fn boots_linux_without_efi() -> Result<()> {
         ensure!(!failed(name), "{}failed: {name}", finished.report());
     }
     Ok(())
+}
+
+/// A program reads the serial line itself: bytes, not keys.
+#[test]
+fn the_serial_line_is_read() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let machine = PLAIN.machine().kernel(workspace::efi_check()).append("serial=4 only=serial");
+    let mut vm = Vm::start(&machine, BOOT_LIMIT)?;
+    vm.expect("serial line: reads 4")?;
+    vm.send("a\x1b[\n")?;
+    vm.expect("serial line: true [61, 1b, 5b, a]")?;
+    all_hold(&vm.wait()?)
 }

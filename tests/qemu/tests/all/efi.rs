@@ -32,6 +32,7 @@ programs! {
     services: PLAIN, "";
     services_at_el2_above_4_gib: Boot { el2: true, memory_mib: 6144, ..PLAIN }, "";
     services_on_cortex_a57: Boot { cpu: "cortex-a57", gic: 2, highmem: false, ..PLAIN }, "";
+    resets_are_told_before_boot_services_end: PLAIN, "only=reset";
     random_calls: PLAIN, "only=fuzz fuzz=20000 seed=1";
     more_random_calls: Boot { memory_mib: 256, ..PLAIN }, "only=fuzz fuzz=20000 seed=2";
 }
