@@ -3,6 +3,7 @@
 
 mod files;
 mod medium;
+mod second;
 
 use core::ffi::c_void;
 use core::ptr;
@@ -53,6 +54,7 @@ pub fn run() {
     match partition_of(disk) {
         Some(partition) => {
             blocks(partition, medium);
+            second::run(disk, partition, medium);
             files::run(partition, medium);
         }
         None => failed("partitions: a handle", format_args!("there is none")),

@@ -14,6 +14,7 @@ use spin::Mutex;
 use virtio::Error;
 
 use super::super::services;
+use super::block_io2::{self, BlockIo2};
 use super::leak;
 use crate::devices::disks::{self, Disk, Place};
 
@@ -74,6 +75,10 @@ pub fn install(found: Vec<Disk>) -> Result<(), Status> {
         INSTANCES.lock().push(Pointer(instance));
         let handle = services::install_protocol(None, &device_path::PROTOCOL_GUID, path)?;
         services::install_protocol(Some(handle), &block_io::PROTOCOL_GUID, instance.cast())?;
+        // SAFETY: the instance was made above and is never freed.
+        let media = unsafe { &raw const (*instance).media };
+        let second = Box::leak(Box::new(BlockIo2::new(instance.cast(), media)));
+        services::install_protocol(Some(handle), &block_io2::PROTOCOL_GUID, (&raw mut *second).cast())?;
     }
     Ok(())
 }

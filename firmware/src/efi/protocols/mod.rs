@@ -2,6 +2,7 @@
 
 mod abi;
 pub mod block_io;
+mod block_io2;
 mod cc_measurement;
 mod conformance;
 mod device_path_text;

@@ -30,6 +30,8 @@ pub struct Medium {
     pub media: block_io::Media,
     bytes: *mut u8,
     pub reads: usize,
+    /// Whether the device answers every request with an error.
+    pub fails: bool,
 }
 
 impl Medium {
@@ -61,7 +63,7 @@ impl Medium {
         };
         unsafe {
             bytes.write_bytes(0, BLOCK * BLOCKS);
-            medium.write(Self { protocol, media, bytes, reads: 0 });
+            medium.write(Self { protocol, media, bytes, reads: 0, fails: false });
             (*medium).protocol.media = &raw const (*medium).media;
         }
         let disk = Bytes(bytes);
@@ -154,6 +156,7 @@ unsafe fn place(this: *mut block_io::Protocol, id: u32, lba: Lba, length: usize)
     match () {
         () if !media.media_present => Err(Status::NO_MEDIA),
         () if media.media_id != id => Err(Status::MEDIA_CHANGED),
+        () if unsafe { (*medium).fails } => Err(Status::DEVICE_ERROR),
         () if !length.is_multiple_of(BLOCK) => Err(Status::BAD_BUFFER_SIZE),
         () if end > BLOCKS => Err(Status::INVALID_PARAMETER),
         () => Ok(Medium::byte(medium, lba as usize * BLOCK)),

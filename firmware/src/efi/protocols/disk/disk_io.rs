@@ -1,4 +1,4 @@
-//! EFI_DISK_IO_PROTOCOL (UEFI 2.11, 13.7): bytes at any offset of a block device.
+//! EFI_DISK_IO_PROTOCOL and EFI_DISK_IO2_PROTOCOL (UEFI 2.11, 13.7 and 13.8): bytes at any offset of a block device.
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
@@ -6,10 +6,11 @@ use core::ffi::c_void;
 use core::slice;
 
 use r_efi::efi::{Handle, Status};
-use r_efi::protocols::{block_io, disk_io};
+use r_efi::protocols::{block_io, disk_io, disk_io2};
 use storage::Disk;
 
 use super::super::super::services;
+use super::super::block_io2::{Token, complete};
 use super::{Driver, EfiDisk, close, open, to_status};
 
 /// The driver that puts the protocol beside each EFI_BLOCK_IO_PROTOCOL.
@@ -19,7 +20,20 @@ pub struct DiskIo;
 struct Instance {
     /// First, so that a pointer to it is one to the whole.
     protocol: disk_io::Protocol,
+    second: Second,
     block_io: *mut block_io::Protocol,
+}
+
+type Transfer = unsafe extern "efiapi" fn(*mut Second, u32, u64, *mut Token, usize, *mut c_void) -> Status;
+
+/// EFI_DISK_IO2_PROTOCOL, whose requests are done when their member returns.
+#[repr(C)]
+struct Second {
+    revision: u64,
+    cancel: unsafe extern "efiapi" fn(*mut Second) -> Status,
+    read_disk_ex: Transfer,
+    write_disk_ex: Transfer,
+    flush_disk_ex: unsafe extern "efiapi" fn(*mut Second, *mut Token) -> Status,
 }
 
 impl Driver for DiskIo {
@@ -32,8 +46,19 @@ impl Driver for DiskIo {
     fn start(&self, agent: Handle, controller: Handle) -> Result<(), Status> {
         let block_io = open(agent, controller, &block_io::PROTOCOL_GUID)?.cast();
         let protocol = disk_io::Protocol { revision: disk_io::REVISION, read_disk, write_disk };
-        let instance = Box::into_raw(Box::new(Instance { protocol, block_io }));
-        if let Err(status) = services::install_protocol(Some(controller), &disk_io::PROTOCOL_GUID, instance.cast()) {
+        let second = Second { revision: disk_io2::REVISION, cancel, read_disk_ex, write_disk_ex, flush_disk_ex };
+        let instance = Box::into_raw(Box::new(Instance { protocol, second, block_io }));
+        // SAFETY: it was made above.
+        let second = unsafe { &raw mut (*instance).second };
+        let mut installed = services::install_protocol(Some(controller), &disk_io2::PROTOCOL_GUID, second.cast());
+        if installed.is_ok() {
+            installed = services::install_protocol(Some(controller), &disk_io::PROTOCOL_GUID, instance.cast());
+            if installed.is_err() {
+                // Nobody has it yet.
+                let _ = services::uninstall_protocol(controller, &disk_io2::PROTOCOL_GUID, second.cast());
+            }
+        }
+        if let Err(status) = installed {
             close(agent, controller, &block_io::PROTOCOL_GUID);
             // SAFETY: it was made above, and is installed nowhere.
             drop(unsafe { Box::from_raw(instance) });
@@ -44,7 +69,14 @@ impl Driver for DiskIo {
 
     fn stop(&self, agent: Handle, controller: Handle, _children: &[Handle]) -> Result<(), Status> {
         let instance = services::interface(controller, &disk_io::PROTOCOL_GUID)?;
-        services::uninstall_protocol(controller, &disk_io::PROTOCOL_GUID, instance)?;
+        // SAFETY: `start` made it for the controller that this driver manages.
+        let second = unsafe { &raw mut (*instance.cast::<Instance>()).second };
+        services::uninstall_protocol(controller, &disk_io2::PROTOCOL_GUID, second.cast())?;
+        if let Err(status) = services::uninstall_protocol(controller, &disk_io::PROTOCOL_GUID, instance) {
+            // The driver goes on with both; what was taken off a moment ago can be put back.
+            let _ = services::install_protocol(Some(controller), &disk_io2::PROTOCOL_GUID, second.cast());
+            return Err(status);
+        }
         close(agent, controller, &block_io::PROTOCOL_GUID);
         // SAFETY: `start` made it for the controller that this driver manages, and nobody finds it any more.
         drop(unsafe { Box::from_raw(instance.cast::<Instance>()) });
@@ -109,4 +141,52 @@ unsafe extern "efiapi" fn write_disk(
     // SAFETY: the caller has `length` bytes there, which nothing changes during the call.
     let bytes = unsafe { slice::from_raw_parts(buffer.cast(), length) };
     disk.write_at(offset, bytes).map_or_else(to_status, |()| Status::SUCCESS)
+}
+
+/// The first protocol of the instance whose second one `this` is; null for null.
+fn first(this: *mut Second) -> *mut disk_io::Protocol {
+    if this.is_null() {
+        return core::ptr::null_mut();
+    }
+    this.wrapping_byte_sub(core::mem::offset_of!(Instance, second)).cast()
+}
+
+unsafe extern "efiapi" fn cancel(_this: *mut Second) -> Status {
+    // Nothing is ever under way.
+    Status::SUCCESS
+}
+
+unsafe extern "efiapi" fn read_disk_ex(
+    this: *mut Second,
+    media_id: u32,
+    offset: u64,
+    token: *mut Token,
+    length: usize,
+    buffer: *mut c_void,
+) -> Status {
+    // SAFETY: the caller passes the instance that it took the member from, and what the other member wants.
+    unsafe { complete(token, read_disk(first(this), media_id, offset, length, buffer)) }
+}
+
+unsafe extern "efiapi" fn write_disk_ex(
+    this: *mut Second,
+    media_id: u32,
+    offset: u64,
+    token: *mut Token,
+    length: usize,
+    buffer: *mut c_void,
+) -> Status {
+    // SAFETY: as in `read_disk_ex`.
+    unsafe { complete(token, write_disk(first(this), media_id, offset, length, buffer)) }
+}
+
+unsafe extern "efiapi" fn flush_disk_ex(this: *mut Second, token: *mut Token) -> Status {
+    if this.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
+    // SAFETY: as in `read_disk_ex`; the driver has EFI_BLOCK_IO_PROTOCOL open.
+    unsafe {
+        let device = (*first(this).cast::<Instance>()).block_io;
+        complete(token, ((*device).flush_blocks)(device))
+    }
 }

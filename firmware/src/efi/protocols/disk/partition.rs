@@ -1,5 +1,5 @@
-//! Partitions: a handle for each, with a device path, EFI_BLOCK_IO_PROTOCOL and EFI_PARTITION_INFO_PROTOCOL
-//! (UEFI 2.11, 5.3.3, 13.3 and 13.18).
+//! Partitions: a handle for each, with a device path, EFI_BLOCK_IO_PROTOCOL, EFI_BLOCK_IO2_PROTOCOL and
+//! EFI_PARTITION_INFO_PROTOCOL (UEFI 2.11, 5.3.3, 13.3 and 13.18).
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
@@ -16,6 +16,7 @@ use uefi_core::handles::OpenRequest;
 
 use super::super::super::image::path_bytes;
 use super::super::super::services::{self, handle_from, open_protocol};
+use super::super::block_io2::{self, BlockIo2};
 use super::{Driver, EfiDisk, close, measure, open, to_status};
 use crate::log;
 
@@ -33,6 +34,7 @@ struct Child {
     /// First, so that a pointer to it is one to the whole.
     block_io: block_io::Protocol,
     media: block_io::Media,
+    block_io2: Option<BlockIo2>,
     parent: *mut block_io::Protocol,
     start: u64,
     path: Vec<u8>,
@@ -130,6 +132,7 @@ fn add(
             flush_blocks,
         },
         media,
+        block_io2: None,
         parent,
         start: partition.start,
         path,
@@ -142,8 +145,10 @@ fn add(
     child.block_io.media = &raw const child.media;
     let child = Box::into_raw(child);
     // SAFETY: the child was made above; it is freed by `remove`.
-    let (path, info, type_guid) =
-        unsafe { ((*child).path.as_mut_ptr(), (&raw mut (*child).info), (*child).type_guid.as_ref()) };
+    let (path, second, info, type_guid) = unsafe {
+        let second = (*child).block_io2.insert(BlockIo2::new(child.cast(), &raw const (*child).media));
+        ((*child).path.as_mut_ptr(), &raw mut *second, (&raw mut (*child).info), (*child).type_guid.as_ref())
+    };
     let handle = match services::install_protocol(None, &device_path::PROTOCOL_GUID, path.cast()) {
         Ok(handle) => handle,
         Err(status) => {
@@ -153,8 +158,11 @@ fn add(
         }
     };
     let mut installed = services::install_protocol(Some(handle), &block_io::PROTOCOL_GUID, child.cast());
-    installed = installed
-        .and_then(|handle| services::install_protocol(Some(handle), &partition_info::PROTOCOL_GUID, info.cast()));
+    for (guid, interface) in
+        [(&block_io2::PROTOCOL_GUID, second.cast::<c_void>()), (&partition_info::PROTOCOL_GUID, info.cast())]
+    {
+        installed = installed.and_then(|handle| services::install_protocol(Some(handle), guid, interface));
+    }
     if let Some(guid) = type_guid {
         installed = installed.and_then(|handle| services::install_protocol(Some(handle), guid, ptr::null_mut()));
     }
@@ -173,7 +181,10 @@ fn add(
 fn remove(agent: Handle, controller: Handle, handle: Handle) -> Result<(), Status> {
     let child = services::interface(handle, &block_io::PROTOCOL_GUID)?.cast::<Child>();
     // SAFETY: the handle is a child that `add` made for this driver, and its interface the child.
-    let (path, info, type_guid) = unsafe { ((*child).path.as_mut_ptr(), (&raw mut (*child).info), (*child).type_guid) };
+    let (path, second, info, type_guid) = unsafe {
+        let second = (*child).block_io2.as_mut().map_or(ptr::null_mut(), |second| &raw mut *second);
+        ((*child).path.as_mut_ptr(), second, (&raw mut (*child).info), (*child).type_guid)
+    };
     // The one that others use comes first: if they do not let it go, the partition stays whole.
     services::uninstall_protocol(handle, &block_io::PROTOCOL_GUID, child.cast())?;
     // What a client has taken off itself is off.
@@ -181,6 +192,7 @@ fn remove(agent: Handle, controller: Handle, handle: Handle) -> Result<(), Statu
     if let Some(guid) = type_guid {
         let _ = services::uninstall_protocol(handle, &guid, ptr::null_mut());
     }
+    let _ = services::uninstall_protocol(handle, &block_io2::PROTOCOL_GUID, second.cast());
     let _ = services::uninstall_protocol(handle, &partition_info::PROTOCOL_GUID, info.cast());
     services::uninstall_protocol(handle, &device_path::PROTOCOL_GUID, path.cast())?;
     // SAFETY: none of its protocols is installed any more.
