@@ -58,7 +58,7 @@ use crate::options::Options;
 use crate::report::say;
 
 /// The groups of checks that need boot services, in the order in which they run.
-const GROUPS: [(&str, fn()); 12] = [
+const GROUPS: [(&str, fn()); 13] = [
     ("tables", tables::run),
     ("memory", memory::run),
     ("handles", handles::run),
