@@ -63,6 +63,7 @@ fn refused_memory() -> Result<()> {
         stops(&launch, "align=64M", keeps)?;
     }
     stops(&qemu(), "ripas=reject:1", "RIPAS of RAM at 0x40000000..0x60000000: host rejected the change")?;
+    stops(&qemu(), "ripas=reject:1+256", "host rejected the change at 0x40100000")?;
     stops(&qemu(), "ripas=stall:1", "RIPAS of RAM at 0x40000000..0x60000000: no progress at 0x40000000")?;
     stops(&qemu(), "ripas=stall:2", "RIPAS of shared memory at ")?;
     stops(&kvmtool(), "ripas=reject:1", "RIPAS of RAM at 0x80000000..0xa0000000: host rejected the change")
