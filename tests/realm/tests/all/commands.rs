@@ -145,7 +145,9 @@ fn direct_kernel_to_a_shell() -> Result<()> {
     typed.type_in("poweroff\n")?;
     let (status, printed) = typed.end()?;
     ensure!(status == Some(0), "status {status:?}\n{printed}");
-    ensure!(printed.contains("Measured  nothing: no firmware"), "no summary\n{printed}");
+    for said in ["IPA width 33 bits, SHA-256", "Measured  nothing: no firmware"] {
+        ensure!(printed.contains(said), "no {said:?}\n{printed}");
+    }
     let lines =
         ["realm: Kernel launch, IPA width 33", "rsi: cpu0 RSI_VERSION(0x10000) = Success", "end: Off: PSCI_SYSTEM_OFF"];
     logs(&log, &printed, &lines)
@@ -173,7 +175,9 @@ fn direct_kernel_headless_with_options() -> Result<()> {
     ])?
     .end()?;
     ensure!(status == Some(0) && printed.contains(" checks held\n"), "status {status:?}\n{printed}");
-    ensure!(printed.contains("RME: Using RSI version 1.0"), "Linux is not in a realm\n{printed}");
+    for said in ["RME: Using RSI version 1.0", "IPA width 41 bits, SHA-512"] {
+        ensure!(printed.contains(said), "no {said:?}\n{printed}");
+    }
     let lines = [
         "realm: Kernel launch, IPA width 41",
         "realm: RAM 0x40000000..0x70000000",
