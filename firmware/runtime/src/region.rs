@@ -57,6 +57,9 @@ struct Data {
     store: [u8; STORE_SIZE],
 }
 
+/// What non-volatile variables leave free, in bytes: several times what the firmware's own take.
+const RESERVE: usize = 0x1000;
+
 const _: () = assert!(size_of::<Data>() == DATA_SIZE);
 
 #[repr(C, align(0x10000))]
@@ -103,15 +106,16 @@ pub fn with_state<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
 pub fn with_variables<R>(use_them: impl FnOnce(&mut Variables<'_>) -> R) -> R {
     with_store(|state, _, bytes| {
         let phase = state.phase;
-        use_them(&mut Variables::new(Store::new(bytes, &mut state.used), phase))
+        use_them(&mut Variables::new(Store::new(bytes, &mut state.used), phase).with_reserve(RESERVE))
     })
 }
 
-/// As [`with_variables`], and seals what is left: a reset may come at any time.
-pub fn change_variables<R>(change: impl FnOnce(&mut Variables<'_>) -> R) -> R {
-    let result = with_variables(change);
+/// As [`with_variables`], and seals what a change leaves: a reset may come at any time. One that is refused changes
+/// nothing.
+pub fn change_variables<E>(change: impl FnOnce(&mut Variables<'_>) -> Result<(), E>) -> Result<(), E> {
+    with_variables(change)?;
     with_store(|state, seal, bytes| *seal = Seal::over(bytes.get(..state.used).unwrap_or_default()));
-    result
+    Ok(())
 }
 
 /// Takes the variables over that the memory still holds from before a reset, if it does.

@@ -1,6 +1,7 @@
 //! The tables: made by `initialize`, cut down by `exit_boot_services`.
 #![expect(unsafe_code, reason = "writes the tables, which the firmware and the OS also hold")]
 
+use core::convert::Infallible;
 use core::ptr;
 use core::slice;
 
@@ -28,7 +29,10 @@ pub extern "C" fn initialize(parameters: *const Parameters) -> *mut Tables {
     if parameters.memory_outlives_reset {
         region::recover_variables();
     }
-    region::change_variables(|variables| variables.create_defaults());
+    let Ok(()) = region::change_variables::<Infallible>(|variables| {
+        variables.create_defaults(parameters.memory_outlives_reset);
+        Ok(())
+    });
 
     let tables = region::tables();
     // SAFETY: the tables are zeroed memory of this image, which nobody else has yet. Only fields are

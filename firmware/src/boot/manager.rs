@@ -120,11 +120,12 @@ fn attempt(option: &BootOption) -> Result<Failure, Error> {
 }
 
 fn start(option: &BootOption, handle: Handle) -> Result<Failure, Error> {
-    match option.number {
+    let told = match option.number {
         Some(number) => variables::set_global(CURRENT, variables::PRESENT, &number.to_le_bytes()),
         None => variables::set_global(CURRENT, 0, &[]),
     }
-    .or_else(|status| if status == Status::NOT_FOUND { Ok(()) } else { Err(Error::Manager(status)) })?;
+    .or_else(|status| if status == Status::NOT_FOUND { Ok(()) } else { Err(status) });
+    variables::unless_full(CURRENT, told).map_err(Error::Manager)?;
     give_load_options(handle, &option.load_options).map_err(Error::Manager)?;
     let failure = match super::start(handle) {
         Ok(outcome) => {

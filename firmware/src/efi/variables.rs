@@ -70,6 +70,20 @@ fn units(name: &str) -> Result<Vec<u16>, Status> {
     Ok(units)
 }
 
+/// A store that the operating system before has filled is no reason not to boot: what does not fit is not told.
+///
+/// # Errors
+/// `result`, but for `OUT_OF_RESOURCES`.
+pub fn unless_full(name: &str, result: Result<(), Status>) -> Result<(), Status> {
+    match result {
+        Err(Status::OUT_OF_RESOURCES) => {
+            crate::log::warn!("no room for the variable {name}");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
 /// Tells of the console: which it is, and that there is no other.
 ///
 /// # Errors
@@ -80,11 +94,10 @@ pub fn publish_console() -> Result<(), Status> {
     let path = services::interface(handle, &device_path::PROTOCOL_GUID)?;
     // SAFETY: the interface is the device path that the firmware has installed, and no client has run yet.
     let path = unsafe { services::device_path::bytes(path.cast()) }.ok_or(Status::NOT_FOUND)?;
-    for name in ["ConIn", "ConOut", "ErrOut"] {
-        set_global(name, PERSISTENT, path)?;
-    }
-    for name in ["ConInDev", "ConOutDev", "ErrOutDev"] {
-        set_global(name, PRESENT, path)?;
+    let names = ["ConIn", "ConOut", "ErrOut"].map(|name| (name, PERSISTENT));
+    let devices = ["ConInDev", "ConOutDev", "ErrOutDev"].map(|name| (name, PRESENT));
+    for (name, attributes) in names.into_iter().chain(devices) {
+        unless_full(name, set_global(name, attributes, path))?;
     }
     Ok(())
 }

@@ -75,10 +75,7 @@ fn report(frame: &ExceptionFrame) {
         }
         raw(format_args!("\r\n"));
     }
-    raw(format_args!(
-        "  elr {:#018x}  spsr {:#010x}  esr {:#010x}  far {:#018x}\r\n",
-        frame.elr, frame.spsr, frame.esr, frame.far
-    ));
+    raw(format_args!("  elr {:#018x}  spsr {:#010x}  esr {:#010x}\r\n", frame.elr, frame.spsr, frame.esr));
     // In a realm the console is the host's, which can cause a fault when it likes: registers may hold secrets.
     if !realm::is_realm() {
         for (index, value) in frame.x.iter().enumerate() {
@@ -132,7 +129,8 @@ fn is_code(pc: u64) -> bool {
     (layout::image_start()..layout::text_end()).contains(&pc)
 }
 
-/// Becomes an exception at once, so that the registers are told as they were.
+/// Becomes an exception at once, so that the registers are told as the code that panicked left them, as far as the
+/// calling convention keeps them.
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {

@@ -67,12 +67,20 @@ pub struct Info {
 pub struct Variables<'a> {
     store: Store<'a>,
     phase: Phase,
+    reserve: usize,
 }
 
 impl<'a> Variables<'a> {
     /// The variables of `store` as `phase` sees them.
     pub fn new(store: Store<'a>, phase: Phase) -> Self {
-        Self { store, phase }
+        Self { store, phase, reserve: 0 }
+    }
+
+    /// Lets no non-volatile variable into the last `reserve` free bytes. They are what the next boot has for the
+    /// variables by which it tells what it is, however full the store that it finds.
+    #[must_use]
+    pub fn with_reserve(self, reserve: usize) -> Self {
+        Self { reserve, ..self }
     }
 
     /// The attributes and data of a variable.
@@ -127,6 +135,9 @@ impl<'a> Variables<'a> {
             None if !well_known::may_create(name, guid, attributes) => Err(Error::InvalidParameter),
             // Appending nothing to nothing leaves nothing.
             None if data.is_empty() => Ok(()),
+            None if RECORD_OVERHEAD.saturating_add(name.len()).saturating_add(data.len()) > self.room(attributes) => {
+                Err(Error::OutOfResources)
+            }
             None => self.store.insert(name, guid, attributes, data).map_err(|Full| Error::OutOfResources),
         }
     }
@@ -147,9 +158,10 @@ impl<'a> Variables<'a> {
         if attributes & needed != needed {
             return Err(Error::InvalidParameter);
         }
-        let free = self.store.free();
+        let free = self.room(attributes);
+        let taken = self.store.capacity().saturating_sub(self.store.free());
         Ok(Info {
-            maximum_storage: size(self.store.capacity()),
+            maximum_storage: size(taken.saturating_add(free)),
             remaining_storage: size(free),
             maximum_variable: size(free.saturating_sub(RECORD_OVERHEAD).min(MAX_VARIABLE_SIZE)),
         })
@@ -168,14 +180,14 @@ impl<'a> Variables<'a> {
                 break;
             }
         }
-        if !self.store.is_last(kept.as_ref()) {
+        if !self.store.is_last(kept.as_ref()) || self.store.free() < self.reserve {
             self.store.clear();
         }
     }
 
     /// Creates the variables by which the firmware tells what it is (UEFI 2.10, section 3.3), as far as there are none.
-    pub fn create_defaults(&mut self) {
-        well_known::defaults(|name, attributes, data| {
+    pub fn create_defaults(&mut self, outlives_reset: bool) {
+        well_known::defaults(outlives_reset, |name, attributes, data| {
             if self.store.find(name, &efi::GLOBAL_VARIABLE).is_none() {
                 // Without room for it, whoever looks for it finds none.
                 let _ = self.store.insert(name, &efi::GLOBAL_VARIABLE, attributes, data);
@@ -225,7 +237,17 @@ impl<'a> Variables<'a> {
         if !fits_one_variable(record.name_len(), keep.saturating_add(data.len())) {
             return Err(Error::OutOfResources);
         }
+        let growth = keep.saturating_add(data.len()).saturating_sub(record.data_len());
+        if growth > 0 && growth > self.room(record.attributes) {
+            return Err(Error::OutOfResources);
+        }
         self.store.replace(record, keep, data).map_err(|Full| Error::OutOfResources)
+    }
+
+    /// How much of the store a variable with these attributes may take, in bytes.
+    fn room(&self, attributes: u32) -> usize {
+        let reserve = if attributes & efi::VARIABLE_NON_VOLATILE != 0 { self.reserve } else { 0 };
+        self.store.free().saturating_sub(reserve)
     }
 
     fn shows(&self, record: &Record) -> bool {

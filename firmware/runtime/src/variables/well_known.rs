@@ -79,15 +79,16 @@ pub fn is_hardware_error_record(name: &[u8], guid: &Guid) -> bool {
 const BOOT_TO_FW_UI: [u8; 8] = 1u64.to_le_bytes();
 
 /// Calls `create` with the name, the attributes and the data of each global variable that exists
-/// from the start.
-pub fn defaults(mut create: impl FnMut(&[u8], u32, &[u8])) {
+/// from the start. What OsIndications asks for can be done where it `outlives_reset`.
+pub fn defaults(outlives_reset: bool, mut create: impl FnMut(&[u8], u32, &[u8])) {
+    let indications = if outlives_reset { BOOT_TO_FW_UI } else { [0; 8] };
     create(ucs2(b"SetupMode").as_flattened(), BOOT_AND_RUNTIME, &[1]);
     create(ucs2(b"SecureBoot").as_flattened(), BOOT_AND_RUNTIME, &[0]);
     create(ucs2(b"AuditMode").as_flattened(), BOOT_AND_RUNTIME, &[0]);
     create(ucs2(b"DeployedMode").as_flattened(), BOOT_AND_RUNTIME, &[0]);
     create(ucs2(b"BootOptionSupport").as_flattened(), BOOT_AND_RUNTIME, &[0; 4]);
     create(ucs2(b"Timeout").as_flattened(), PERSISTENT, &[0; 2]);
-    create(ucs2(b"OsIndicationsSupported").as_flattened(), BOOT_AND_RUNTIME, &BOOT_TO_FW_UI);
+    create(ucs2(b"OsIndicationsSupported").as_flattened(), BOOT_AND_RUNTIME, &indications);
     create(ucs2(b"PlatformLangCodes").as_flattened(), BOOT_AND_RUNTIME, b"en\0");
     create(ucs2(b"PlatformLang").as_flattened(), PERSISTENT, b"en\0");
 }

@@ -1,6 +1,6 @@
 //! Clusters: which are free, taking them and giving them back.
 
-use alloc::vec;
+use alloc::vec::Vec;
 
 use super::Error;
 use super::geometry::FIRST_CLUSTER;
@@ -119,7 +119,10 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Fills a part of the volume with zeroes.
     pub(super) fn zero(&mut self, mut offset: u64, mut length: u64) -> Result<(), Error> {
-        let zeroes = vec![0; length.min(ZERO_CHUNK) as usize];
+        let chunk = length.min(ZERO_CHUNK) as usize;
+        let mut zeroes = Vec::new();
+        zeroes.try_reserve_exact(chunk).map_err(|_| Error::OutOfMemory)?;
+        zeroes.resize(chunk, 0);
         while length > 0 {
             let piece = zeroes.get(..length.min(zeroes.len() as u64) as usize).unwrap_or_default();
             self.disk.write_at(offset, piece)?;
