@@ -27,6 +27,9 @@ pub struct Options {
     /// How long each runs, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Run so many inputs instead, the same each time
+    #[arg(long, conflicts_with = "seconds")]
+    runs: Option<u64>,
 }
 
 /// Runs the targets. A finding is an error; its input stays in `tests/fuzz/artifacts`.
@@ -50,13 +53,16 @@ pub fn fuzz(options: &Options) -> Result<()> {
     command::run(&mut seeds)?;
     let mut found = Vec::new();
     for name in chosen {
-        println!("\n==== {name}, {} s", options.seconds);
+        println!("\n==== {name}");
         let corpus = dir.join("corpus").join(name);
         let artifacts = dir.join("artifacts").join(name);
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&artifacts)?;
         let mut target = Command::new(build.join(&host).join("release").join(name));
-        target.arg(format!("-max_total_time={}", options.seconds));
+        match options.runs {
+            Some(runs) => target.arg(format!("-runs={runs}")).arg("-seed=1"),
+            None => target.arg(format!("-max_total_time={}", options.seconds)),
+        };
         target.arg(format!("-artifact_prefix={}/", artifacts.display())).arg(&corpus);
         if command::run(&mut target).is_err() {
             found.push(name.as_str());
