@@ -32,6 +32,14 @@ pub struct Options {
     runs: Option<u64>,
 }
 
+/// Inputs of each target in the tests: enough to find that a target is broken, and what is easily found.
+const TEST_RUNS: u64 = 2000;
+
+/// Runs a fixed number of inputs on each target.
+pub fn test(setup: Setup) -> Result<()> {
+    fuzz(&Options { setup, targets: Vec::new(), seconds: 0, runs: Some(TEST_RUNS) })
+}
+
 /// Runs the targets. A finding is an error; its input stays in `tests/fuzz/artifacts`.
 pub fn fuzz(options: &Options) -> Result<()> {
     tools::ensure_nightly(&[], options.setup)?;
@@ -60,7 +68,7 @@ pub fn fuzz(options: &Options) -> Result<()> {
         fs::create_dir_all(&artifacts)?;
         let mut target = Command::new(build.join(&host).join("release").join(name));
         match options.runs {
-            Some(runs) => target.arg(format!("-runs={runs}")).arg("-seed=1"),
+            Some(runs) => target.arg(format!("-runs={runs}")).args(["-seed=1", "-verbosity=0"]),
             None => target.arg(format!("-max_total_time={}", options.seconds)),
         };
         target.arg(format!("-artifact_prefix={}/", artifacts.display())).arg(&corpus);

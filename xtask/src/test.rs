@@ -13,7 +13,7 @@ use vm::workspace;
 
 use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
-use crate::{check, command, disk, emulated, image, initramfs, realm};
+use crate::{check, command, disk, emulated, fuzz, image, initramfs, realm};
 
 /// The pure crates whose tests run under Miri, and which of their tests: two lists that take about as long as each
 /// other, because Miri keeps one CPU busy.
@@ -52,6 +52,8 @@ enum Step {
     Host,
     /// The same of the pure crates, under Miri
     Miri,
+    /// A fixed number of inputs for each fuzz target
+    Fuzz,
     /// The image
     Build,
     /// The image once more, in another folder: the same bytes
@@ -121,6 +123,7 @@ fn take(step: Step, options: &Options) -> Result<Tally> {
         Step::Advisories => advisories(),
         Step::Host => tests(command::cargo().args(["test", "--no-fail-fast"])),
         Step::Miri => miri(options.setup),
+        Step::Fuzz => fuzz_targets(options.setup),
         Step::Build => one(image::build()),
         Step::Reproducible => one(reproducible()),
         Step::Emulated => emulated_tests(options.setup),
@@ -203,6 +206,13 @@ fn under_miri(list: &[(&str, &[&str])]) -> Result<Tally> {
         total.failed += tally.failed;
     }
     Ok(total)
+}
+
+fn fuzz_targets(setup: Setup) -> Result<Tally> {
+    if let Err(error) = tools::ensure_nightly(&[], setup) {
+        return skipped(&format!("{error:#}"));
+    }
+    fuzz::test(setup).map(|()| Tally { passed: 1, failed: 0 })
 }
 
 fn emulated_tests(setup: Setup) -> Result<Tally> {
