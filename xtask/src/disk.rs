@@ -74,7 +74,7 @@ impl Loader {
 
 /// Builds the disks of the tests, which make their checks and power off.
 pub fn build_for_tests(setup: Setup) -> Result<()> {
-    for loader in [Loader::Debian, Loader::SystemdBoot, Loader::Uki, Loader::Refind] {
+    for loader in [Loader::Debian, Loader::SystemdBoot, Loader::Uki, Loader::Kernel, Loader::Refind] {
         let name = loader.name();
         let words = format!("realmfw.mode=check realmfw.loader={name} efi=debug panic=-1");
         build(loader, &words, &workspace::disk(&name), setup)?;

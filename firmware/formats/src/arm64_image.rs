@@ -6,6 +6,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// "ARM\x64".
 const MAGIC: u32 = 0x644d_5241;
+/// LINUX_PE_MAGIC, of a kernel that is an EFI program of another kind (linux/pe.h).
+const LINUX_PE_MAGIC: u32 = 0x8182_23cd;
 const FLAG_BIG_ENDIAN: u64 = 1 << 0;
 const FLAG_PLACE_ANYWHERE: u64 = 1 << 3;
 
@@ -66,6 +68,12 @@ struct RawHeader {
     reserved: [U64; 3],
     magic: U32,
     pe_header_offset: U32,
+}
+
+/// Whether an EFI program is a Linux kernel: an Image, or one that unpacks itself, which has a number of its own in the
+/// same place.
+pub fn is_linux(file: &[u8]) -> bool {
+    RawHeader::ref_from_prefix(file).is_ok_and(|(raw, _)| matches!(raw.magic.get(), MAGIC | LINUX_PE_MAGIC))
 }
 
 /// A checked header.

@@ -82,6 +82,18 @@ fn kernel_headers() {
     assert!(!header.place_anywhere);
 }
 
+/// By the number that an Image has, and by the one of a kernel that unpacks itself.
+#[test]
+fn kernels_among_efi_programs() {
+    let mut file = arm64_header(0, 0x4_0000, 0xa);
+    assert!(arm64_image::is_linux(&file));
+    file[0x38..0x3c].copy_from_slice(&0x8182_23cd_u32.to_le_bytes());
+    assert!(arm64_image::is_linux(&file));
+    assert!(!arm64_image::is_linux(&file[..0x3b]));
+    file[0x38] ^= 1;
+    assert!(!arm64_image::is_linux(&file));
+}
+
 #[test]
 fn kernel_headers_are_checked() {
     use arm64_image::Error;

@@ -20,7 +20,7 @@ use spin::Mutex;
 
 use super::arm64;
 use super::hand_over::{announce, install_device_tree};
-use super::{Error, Item};
+use super::{Error, Item, Platform, manager};
 use crate::devices::fw_cfg::FwCfg;
 use crate::efi::image::{self, Buffer, LoadError};
 use crate::efi::{protocols, services};
@@ -47,7 +47,7 @@ static INITRD: Mutex<Option<Initrd>> = Mutex::new(None);
 ///
 /// # Errors
 /// Why the boot failed, and for which item.
-pub fn direct_kernel(mut fw_cfg: FwCfg, tree: &[u8]) -> Result<FwCfg, Error> {
+pub fn direct_kernel(mut fw_cfg: FwCfg, platform: &Platform<'_>) -> Result<FwCfg, Error> {
     let command_line = command_line(&mut fw_cfg)?;
     let initrd_size = size(&mut fw_cfg, Item::Initrd, key::INITRD_SIZE)?;
     let Some((kernel, length)) = kernel(&mut fw_cfg)? else {
@@ -60,13 +60,17 @@ pub fn direct_kernel(mut fw_cfg: FwCfg, tree: &[u8]) -> Result<FwCfg, Error> {
             announce()?;
             measurement::blob(Blob::Kernel, file)?;
             let header = arm64_image::Header::parse(file)?;
-            match arm64::boot(&header, kernel, length, &mut fw_cfg, initrd_size, &command_line, tree)? {}
+            match arm64::boot(&header, kernel, length, &mut fw_cfg, initrd_size, &command_line, platform.tree)? {}
         }
         Err(error) => return Err(Error::Load(error.into())),
     };
 
-    install_device_tree(tree)?;
+    install_device_tree(platform.tree)?;
     offer_initrd(fw_cfg, initrd_size)?;
+    // A kernel drives its disks itself; a shell or a loader has them from here.
+    if !arm64_image::is_linux(file) {
+        manager::find_disks(platform)?;
+    }
     announce()?;
     let handle = load(&image, kernel, length).map_err(Error::Load)?;
     if !command_line.is_empty() {

@@ -29,8 +29,7 @@ const CURRENT: &str = "BootCurrent";
 /// [`Error::NothingToBoot`], [`Error::AllFailed`], or why there is no going on.
 pub fn boot(platform: &Platform<'_>, mut fw_cfg: Option<FwCfg>) -> Result<Infallible, Error> {
     install_device_tree(platform.tree)?;
-    block_io::install(disks::find(platform.machine)).map_err(Error::Manager)?;
-    connect_everything();
+    find_disks(platform)?;
     let order = boot_order(fw_cfg.as_mut())?;
     let mut all = options::from_variables()?;
     all.extend(options::from_volumes(&order).map_err(Error::Manager)?);
@@ -57,12 +56,17 @@ pub fn boot(platform: &Platform<'_>, mut fw_cfg: Option<FwCfg>) -> Result<Infall
     Err(if count == 0 { Error::NothingToBoot } else { Error::AllFailed(count) })
 }
 
-/// Starts the drivers of every device.
-fn connect_everything() {
+/// Offers the disks, with what is on them.
+///
+/// # Errors
+/// [`Error::Manager`]: no memory.
+pub fn find_disks(platform: &Platform<'_>) -> Result<(), Error> {
+    block_io::install(disks::find(platform.machine)).map_err(Error::Manager)?;
     for handle in services::all_handles().unwrap_or_default() {
         // Most handles are no controllers, which is no fault of theirs.
         let _ = services::connect_controller(handle, true);
     }
+    Ok(())
 }
 
 /// QEMU's order of devices, or nothing.

@@ -39,7 +39,7 @@ pub struct Platform<'a> {
 /// Why.
 pub fn boot(platform: &Platform<'_>, fw_cfg: Option<FwCfg>) -> Result<Infallible, Error> {
     let fw_cfg = match fw_cfg {
-        Some(fw_cfg) => Some(direct_kernel::direct_kernel(fw_cfg, platform.tree)?),
+        Some(fw_cfg) => Some(direct_kernel::direct_kernel(fw_cfg, platform)?),
         None => None,
     };
     manager::boot(platform, fw_cfg)

@@ -142,7 +142,12 @@ impl KeyDecoder {
             ESC => State::Escape,
             // The backspace key of today's terminals.
             DEL => return Some(Key::char(8)),
-            1..0x80 => return Some(Key::char(u16::from(byte))),
+            // Control and a letter. What other keys send too is taken for those.
+            1..=7 | 11 | 12 | 14..=26 => {
+                let modifiers = Modifiers { control: true, ..Modifiers::default() };
+                return Some(Key { modifiers, ..Key::char(byte.into()) });
+            }
+            8..=10 | 13 | 28..0x80 => return Some(Key::char(byte.into())),
             0xc2..=0xdf => State::Utf8 { value: u32::from(byte & 0x1f), minimum: 0x80, missing: 1 },
             0xe0..=0xef => State::Utf8 { value: u32::from(byte & 0x0f), minimum: 0x800, missing: 2 },
             0xf0..=0xf4 => State::Utf8 { value: u32::from(byte & 0x07), minimum: 0x1_0000, missing: 3 },
@@ -364,6 +369,11 @@ mod tests {
         assert_eq!((key.scan, key.modifiers.alt), (scan::DELETE, true));
         let key = one(b"\x1bx");
         assert_eq!((key.char, key.modifiers.alt), (0x78, true));
+        let key = one(b"\x03");
+        assert_eq!((key.char, key.modifiers), (3, Modifiers { control: true, ..Modifiers::default() }));
+        for byte in b"\x08\t\n\r a\x7f" {
+            assert_eq!(one(&[*byte]).modifiers, Modifiers::default(), "{byte:#x}");
+        }
     }
 
     #[test]

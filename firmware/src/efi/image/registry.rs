@@ -131,6 +131,8 @@ impl Registry {
 /// # Errors
 /// `OUT_OF_RESOURCES`.
 pub fn init() -> Result<Handle, Status> {
+    // The EFI shell looks there for the name of each image.
+    let firmware = memory::image();
     let protocol = LoadedImage::new(loaded_image::Protocol {
         revision: loaded_image::REVISION,
         parent_handle: ptr::null_mut(),
@@ -140,8 +142,8 @@ pub fn init() -> Result<Handle, Status> {
         reserved: ptr::null_mut(),
         load_options_size: 0,
         load_options: ptr::null_mut(),
-        image_base: ptr::null_mut(),
-        image_size: 0,
+        image_base: ptr::with_exposed_provenance_mut(firmware.start as usize),
+        image_size: firmware.end - firmware.start,
         image_code_type: efi::BOOT_SERVICES_CODE,
         image_data_type: efi::BOOT_SERVICES_DATA,
         unload: None,

@@ -6,14 +6,15 @@ use qemu_tests::{BOOT_LIMIT, all_hold, machine, present, run, stops_with};
 use vm::{Machine, Vm, workspace};
 
 /// A machine with the disk of `loader` as `device`, whose options follow its name. What the guest writes is forgotten.
-fn with_disk(loader: &str, device: &str) -> Result<Machine> {
+pub fn with_disk(loader: &str, device: &str) -> Result<Machine> {
     let image = workspace::disk(loader);
     present(&image)?;
     let drive = format!("if=none,id=disk,format=raw,snapshot=on,file={}", image.display());
     Ok(machine().memory_mib(1024).args(["-drive", &drive, "-device", device]))
 }
 
-const PCI: &str = "virtio-blk-pci,drive=disk,bootindex=1";
+/// A disk that is booted first.
+pub const PCI: &str = "virtio-blk-pci,drive=disk,bootindex=1";
 
 fn boots(machine: &Machine) -> Result<String> {
     let finished = run(machine, BOOT_LIMIT)?;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use qemu_tests::{machine, present};
+use qemu_tests::{BOOT_LIMIT, all_hold, present};
 use vm::{Vm, workspace};
+
+use crate::disks::{PCI, with_disk};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -29,7 +31,8 @@ impl Shell {
     fn start() -> Result<Self> {
         present(&workspace::image())?;
         present(&workspace::shell())?;
-        let mut shell = Self(Vm::start(&machine().kernel(workspace::shell()).reboots(), LIMIT)?);
+        let machine = with_disk("kernel", PCI)?.kernel(workspace::shell()).reboots();
+        let mut shell = Self(Vm::start(&machine, LIMIT)?);
         shell.begin()?;
         Ok(shell)
     }
@@ -62,9 +65,12 @@ impl Shell {
 fn commands_from_fw_cfg() -> Result<()> {
     let mut shell = Shell::start()?;
     shell.prints("ver", &["UEFI Interactive Shell v2.2", "UEFI v2.100 (realmfw, "])?;
-    shell.prints("map", &["Mapping table"])?;
-    shell.prints("memmap", &["BS_Code", "RT_Code", "Total Memory:            512 MB (536,870,912 Bytes)"])?;
-    shell.prints("dh", &["HIIDatabase", "HIIString", "UnicodeCollation2", "SimpleTextInEx"])?;
+    shell.prints("map", &["Mapping table", "FS0: Alias(s):HD0", "/HD(1,GPT,5F2D3B1E-6C1A-4F0E-9B58-"])?;
+    shell.prints("ls fs0:", &["startup.nsh", "38,", "linux.efi", "<DIR>"])?;
+    shell.prints("vol fs0:", &["Volume ESP (rw)"])?;
+    shell.prints("memmap", &["BS_Code", "RT_Code", "Total Memory:          1,024 MB (1,073,741,824 Bytes)"])?;
+    shell.prints("dh", &["HIIDatabase", "HIIString", "UnicodeCollation2"])?;
+    shell.prints("dh -v", &["LoadedImage", "ImageBase", "HD(1,GPT,", "VenUtf8()", "SimpleTextOut"])?;
     shell.prints("devices", &["Device Name"])?;
     shell.prints("drivers", &["DRIVER NAME"])?;
     shell.prints("mode", &["Col    80 Row    25  *", "Col   100 Row    31"])?;
@@ -105,6 +111,15 @@ fn line_editing_and_paging() -> Result<()> {
     ensure!(printed.replace('\n', "").ends_with(&format!("y{long}")), "{}a long line", shell.0.report());
     shell.prints("echo é─€", &["\né─€\n"])?;
 
+    // A script that takes long, and control and C.
+    for line in ["@echo -off", "for %a run (1 100000)", "echo %a", "endfor"] {
+        shell.line(&format!("echo \"{line}\" >>a fs0:\\long.nsh"))?;
+    }
+    shell.0.send("fs0:\\long.nsh\r")?;
+    shell.0.expect("\n20")?;
+    shell.0.send("\x03")?;
+    shell.0.expect(PROMPT)?;
+
     shell.0.send("help -b\r")?;
     shell.0.expect("bcfg ")?;
     for _ in 0..2 {
@@ -117,5 +132,19 @@ fn line_editing_and_paging() -> Result<()> {
     ensure!(!printed.contains("Help usage"), "{}it went on", shell.0.report());
     let printed = shell.line("help")?;
     ensure!(printed.contains("Help usage"), "{}the last page", shell.0.report());
+    Ok(())
+}
+
+/// The shell in the removable place, whose startup script runs the kernel with an initrd= on its command line.
+#[test]
+fn kernel_by_startup_script() -> Result<()> {
+    present(&workspace::image())?;
+    let mut vm = Vm::start(&with_disk("kernel", PCI)?, BOOT_LIMIT)?;
+    vm.expect("any other key to continue")?;
+    vm.send("x")?;
+    vm.expect("EFI stub: ")?;
+    let finished = vm.wait()?;
+    all_hold(&finished)?;
+    ensure!(finished.console.contains("initrd=\\initrd.img"), "{}by another way", finished.report());
     Ok(())
 }
