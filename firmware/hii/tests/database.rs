@@ -110,6 +110,7 @@ fn strings_are_added_and_changed() {
     database.set_string(handle, b"en-US", 12, &ucs2("twelve"), None).unwrap();
     assert_eq!(text(&database, handle, "en-US", 12).unwrap(), "twelve");
     assert_eq!(text(&database, handle, "fr", 12).unwrap(), "douze");
+    assert_eq!(text(&database, handle, "fr", 21).unwrap(), "nouveau", "what follows keeps its number");
     for (id, expected) in ALL.iter().filter(|(id, text)| *id != 12 && *id != 21 && *text != "-") {
         assert_eq!(text(&database, handle, "en-US", *id).unwrap(), *expected, "{id}");
     }
@@ -158,6 +159,7 @@ fn compressed_text() {
     // A window that is defined, characters quoted from windows and by themselves, and those of UTF-16.
     assert_eq!(of(b"\x1a\xfba\xb1\x80"), "aΡ\u{370}");
     assert_eq!(of(b"\x19\x41\xa5"), "\u{20a5}");
+    assert_eq!(of(b"\x18\x68\x80"), "\u{e000}");
     assert_eq!(of(b"\x01a\x06b\x03\xb0x\x0e\x26\x3a"), "a\u{20e2}\u{430}x☺");
     assert_eq!(of(b"\x0f\x4e\x00\xf0\xe1\x23\xe3\x9c"), "一\u{e123}\u{61c}");
     assert_eq!(of(b"\x0f\x4e\x00\xe9\x0a\x80"), "一\u{500}");
