@@ -111,28 +111,3 @@ fn efibootmgr_is_honoured_after_a_reset() -> Result<()> {
     ensure!(finished.console.matches("realmfw boot menu").count() == 1, "{}the menu came again", finished.report());
     Ok(())
 }
-
-/// An operating system fills the store to the last byte that it gets, and the next boot still has room for what it tells.
-#[test]
-fn a_full_store_boots() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let mut vm = start(&disk_with_shell(&scratch)?)?;
-    vm.expect("/root #")?;
-    shell(&mut vm, "dmesg -n 1; cd /sys/firmware/efi/efivars; n=0")?;
-    let write = r"(printf '\7\0\0\0'; head -c $s /dev/zero) >/tmp/v; dd if=/tmp/v of=Fill$n-$g bs=64k 2>/dev/null";
-    shell(&mut vm, "g=87654321-4321-4321-4321-210987654321")?;
-    shell(&mut vm, &format!("for s in 32000 9000 2000 400 80 9 1; do while {write}; do n=$((n + 1)); done; done"))?;
-    shell(&mut vm, "[ $n -gt 5 ]")?;
-    vm.send("reboot -f\n")?;
-    vm.expect("realmfw 0")?;
-    vm.expect("/root #")?;
-    let global = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
-    for name in ["SecureBoot", "BootOptionSupport", "ConOutDev", "ErrOut"] {
-        shell(&mut vm, &format!("[ -s /sys/firmware/efi/efivars/{name}-{global} ]"))?;
-    }
-    shell(&mut vm, "[ $(cat /sys/firmware/efi/efivars/Fill0-* | wc -c) = 32004 ]")?;
-    ensure!(!vm.console().contains("no room for"), "{}a variable did not fit", vm.report());
-    vm.send("poweroff -f\n")?;
-    vm.wait()?;
-    Ok(())
-}
