@@ -20,9 +20,14 @@ struct PackageList {
 }
 
 impl PackageList {
-    /// The string package of a language and its place. Languages compare without case (RFC 4646, 2.1).
+    /// The first string package of a language and its place.
     fn strings(&self, language: &[u8]) -> Option<(usize, StringPackage<'_>)> {
-        self.string_packages().find(|(_, package)| package.language().eq_ignore_ascii_case(language))
+        self.packages_of(language).next()
+    }
+
+    /// The string packages of a language and their places. Languages compare without case (RFC 4646, 2.1).
+    fn packages_of(&self, language: &[u8]) -> impl Iterator<Item = (usize, StringPackage<'_>)> {
+        self.string_packages().filter(move |(_, package)| package.language().eq_ignore_ascii_case(language))
     }
 
     fn string_packages(&self) -> impl Iterator<Item = (usize, StringPackage<'_>)> {
@@ -36,7 +41,8 @@ impl PackageList {
 
     /// Gives a string in a language another text.
     fn put(&mut self, language: &[u8], id: u16, text: &[u8], font: Option<&Font>) -> Result<(), Error> {
-        let (place, package) = self.strings(language).ok_or(Error::NotFound)?;
+        let with_id = self.packages_of(language).find(|(_, package)| package.has(id));
+        let (place, package) = with_id.or_else(|| self.strings(language)).ok_or(Error::NotFound)?;
         let bytes = package.with(id, text, font)?;
         if let Some(package) = self.content.packages.get_mut(place) {
             package.bytes = bytes;
@@ -97,14 +103,23 @@ impl Database {
         Ok(())
     }
 
+    /// Makes room for [`Self::update`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::OutOfResources`].
+    pub fn reserve(&mut self, handle: Handle, new: &List) -> Result<(), Error> {
+        let packages = &mut self.list_mut(handle)?.content.packages;
+        packages.try_reserve(new.packages.len()).map_err(|_| Error::OutOfResources)
+    }
+
     /// Replaces the packages of the kinds that a new list has by those of the new list. Returns the place of the first
     /// of these.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::OutOfResources`].
     pub fn update(&mut self, handle: Handle, mut new: List) -> Result<usize, Error> {
+        self.reserve(handle, &new)?;
         let packages = &mut self.list_mut(handle)?.content.packages;
-        packages.try_reserve(new.packages.len()).map_err(|_| Error::OutOfResources)?;
         packages.retain(|old| !new.has(&old.kind));
         let first = packages.len();
         packages.append(&mut new.packages);
@@ -166,10 +181,11 @@ impl Database {
     /// [`Error::NotFound`] without such a string in any language, [`Error::InvalidLanguage`] without it in this one.
     pub fn string(&self, handle: Handle, language: &[u8], id: u16) -> Result<(Vec<u8>, Option<Font<'_>>), Error> {
         let list = self.list(handle)?;
-        let found = match list.strings(language) {
-            Some((_, package)) => package.get(id).map(|(text, font)| (text, font.and_then(|id| package.font(id)))),
-            None => Err(Error::NotFound),
-        };
+        let package = list.packages_of(language).map(|(_, package)| package).find(|package| package.has(id));
+        let found = package.ok_or(Error::NotFound).and_then(|package| {
+            let (text, font) = package.get(id)?;
+            Ok((text, font.and_then(|id| package.font(id))))
+        });
         match found {
             Err(Error::NotFound) if list.has_string(id) => Err(Error::InvalidLanguage),
             found => found,

@@ -94,6 +94,19 @@ fn languages() {
 }
 
 #[test]
+fn a_language_may_have_several_packages() {
+    let one = [&[0x14][..], &ucs2("one"), &[0]].concat();
+    let two = [&[0x22, 1, 0x14][..], &ucs2("two"), &[0]].concat();
+    let (mut database, handle) = with(&list(&[strings("en", &one), strings("EN", &two)]));
+    assert_eq!(text(&database, handle, "en", 1).unwrap(), "one");
+    assert_eq!(text(&database, handle, "en", 2).unwrap(), "two");
+    assert_eq!(text(&database, handle, "en", 3), Err(Error::NotFound));
+    database.set_string(handle, b"en", 2, &ucs2("zwei"), None).unwrap();
+    assert_eq!(text(&database, handle, "en", 2).unwrap(), "zwei");
+    assert_eq!(text(&database, handle, "en", 1).unwrap(), "one");
+}
+
+#[test]
 fn strings_are_added_and_changed() {
     let (mut database, handle) = with(&seed());
     let id = database.new_string(handle, b"fr", &ucs2("nouveau"), None).unwrap();

@@ -95,6 +95,44 @@ unsafe extern "efiapi" fn notified(
     Status::SUCCESS
 }
 
+/// A registration that ends itself, and how often it was called.
+static ONCE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static CALLED: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "efiapi" fn once(
+    _kind: u8,
+    _guid: *const Guid,
+    _package: *const PackageHeader,
+    _list: HiiHandle,
+    _notify_type: NotifyType,
+) -> Status {
+    CALLED.fetch_add(1, Ordering::Relaxed);
+    let database = DATABASE.load(Ordering::Relaxed);
+    unsafe { ((*database).unregister_package_notify)(database, ONCE.load(Ordering::Relaxed)) }
+}
+
+/// A function that unregisters itself is not called again, and nobody behind it is left out.
+unsafe fn unregistered_from_within(database: *mut Database, list: &List) {
+    let d = unsafe { &*database };
+    let mut registrations = [ptr::null_mut(); 2];
+    for (function, registration) in [once, notified].into_iter().zip(&mut registrations) {
+        let function: hii_database::Notify = function;
+        let types = NOTIFY_NEW_PACK;
+        unsafe { (d.register_package_notify)(database, STRINGS, ptr::null(), function, types, registration) };
+    }
+    ONCE.store(registrations[0], Ordering::Relaxed);
+    let before = counts()[0];
+    let mut handle = ptr::null_mut();
+    unsafe {
+        (d.new_package_list)(database, list.start(), ptr::null_mut(), &mut handle);
+        let called = (CALLED.load(Ordering::Relaxed), counts()[0] - before);
+        equal("UnregisterPackageNotify: from within", called, (1, 2));
+        (d.remove_package_list)(database, handle);
+        let is = registrations.map(|registration| (d.unregister_package_notify)(database, registration));
+        equal("UnregisterPackageNotify: done from within", is, [Status::NOT_FOUND, Status::SUCCESS]);
+    }
+}
+
 fn counts() -> [usize; 4] {
     [&NEW, &REMOVED, &EXPORTED, &ADDED].map(|count| count.load(Ordering::Relaxed))
 }
@@ -155,6 +193,7 @@ pub fn run() {
         status("UnregisterPackageNotify", is, Status::SUCCESS);
         let is = (d.unregister_package_notify)(database, registration);
         status("UnregisterPackageNotify: again", is, Status::NOT_FOUND);
+        unregistered_from_within(database, &list);
         let before = counts();
         (d.new_package_list)(database, list.start(), ptr::null_mut(), &mut handle);
         equal("UnregisterPackageNotify: none comes", counts(), before);

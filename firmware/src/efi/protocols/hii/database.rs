@@ -91,6 +91,10 @@ unsafe extern "efiapi" fn update_package_list(
         Ok(list) => list,
         Err(error) => return status(error),
     };
+    // Nobody is told of what then does not happen.
+    if let Err(error) = database().reserve(handle, &list) {
+        return status(error);
+    }
     notify::all(NOTIFY_REMOVE_PACK, handle, 0, Some(&list));
     let updated = database().update(handle, list);
     result(updated.map(|first| notify::all(NOTIFY_ADD_PACK, handle, first, None)))

@@ -31,17 +31,14 @@ static REGISTRATIONS: Mutex<(Vec<Registration>, usize)> = Mutex::new((Vec::new()
 /// Calls who is registered for packages of a list, from one place on, if they are of a kind that another list has. Each
 /// gets a copy: the package may be gone before the function returns. One for which there is no memory is not told of.
 pub fn all(notify_type: NotifyType, handle: hii::Handle, first: usize, of: Option<&List>) {
-    let mut at = 0;
-    // A function may register and unregister others, and change the list.
-    loop {
-        let registration = REGISTRATIONS.lock().0.get(at).copied();
-        let Some(registration) = registration else { return };
-        at += 1;
-        if registration.types & notify_type == 0 {
-            continue;
-        }
+    let mut last = 0;
+    // A function may register and unregister others and itself, and change the list.
+    while let Some(id) = next(last, notify_type) {
+        last = id;
         let mut place = first;
-        while let Some((kind, package)) = copy(&registration.kind, handle, place, of) {
+        while let Some(registration) = registered(id)
+            && let Some((kind, package)) = copy(&registration.kind, handle, place, of)
+        {
             place += 1;
             if package.is_empty() {
                 continue;
@@ -53,6 +50,21 @@ pub fn all(notify_type: NotifyType, handle: hii::Handle, first: usize, of: Optio
             unsafe { (registration.function)(kind.package_type, guid, package, to_raw(handle), notify_type) };
         }
     }
+}
+
+/// The first registration behind another one that is for a type. They are in the order of their numbers.
+fn next(last: usize, types: NotifyType) -> Option<usize> {
+    let registrations = REGISTRATIONS.lock();
+    registrations
+        .0
+        .iter()
+        .find(|registration| registration.id > last && registration.types & types != 0)
+        .map(|found| found.id)
+}
+
+/// A registration, while it is one.
+fn registered(id: usize) -> Option<Registration> {
+    REGISTRATIONS.lock().0.iter().find(|registration| registration.id == id).copied()
 }
 
 /// The package in one place with its kind, or no bytes where it is not wanted.

@@ -2,10 +2,11 @@
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::ptr;
 
-use hii::Font;
+use hii::{Error, Font};
 use r_efi::efi::{self, Char8, Char16, Status};
 use r_efi::hii::{Handle as HiiHandle, StringId};
 use r_efi::protocols::hii_string::{Info, Protocol};
@@ -58,16 +59,20 @@ unsafe fn font<'a>(info: *const Info) -> Option<Font<'a>> {
     }
 }
 
-/// A font in pool memory that the client frees.
-fn hand_out_font(font: &Font) -> Result<*mut Info, Status> {
-    let length = INFO_LEN + font.name.len();
-    let info = services::allocate_pool(efi::BOOT_SERVICES_DATA, length.max(size_of::<Info>()))?.as_ptr();
-    // SAFETY: the allocation just made has room for style, size and name, and is aligned to 8.
-    unsafe {
-        info.cast::<u32>().write(font.style);
-        info.add(4).cast::<u16>().write(font.size);
-        ptr::copy_nonoverlapping(font.name.as_ptr(), info.add(INFO_LEN), font.name.len());
+/// The bytes of an EFI_FONT_INFO with its name.
+fn font_info(font: &Font) -> Result<Vec<u8>, Error> {
+    let mut info = Vec::new();
+    for part in [&font.style.to_ne_bytes()[..], &font.size.to_ne_bytes(), font.name] {
+        hii::append(&mut info, part)?;
     }
+    Ok(info)
+}
+
+/// A font in pool memory that the client frees.
+fn hand_out_font(bytes: &[u8]) -> Result<*mut Info, Status> {
+    let info = services::allocate_pool(efi::BOOT_SERVICES_DATA, bytes.len().max(size_of::<Info>()))?.as_ptr();
+    // SAFETY: the allocation just made has room for the bytes.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), info, bytes.len()) };
     Ok(info.cast())
 }
 
@@ -117,17 +122,22 @@ unsafe extern "efiapi" fn get_string(
     };
     // SAFETY: a size and a buffer that has it, by the protocol's contract.
     let status = unsafe { hand_out(&bytes, size, string.cast()) };
-    if status == Status::SUCCESS && !info.is_null() {
-        let font = match font.map(|font| hand_out_font(&font)) {
-            Some(Ok(font)) => font,
-            Some(Err(status)) => return status,
-            // The system's default font.
-            None => ptr::null_mut(),
-        };
-        // SAFETY: not null, so to be written by the protocol's contract.
-        unsafe { info.write(font) };
+    if status != Status::SUCCESS || info.is_null() {
+        return status;
     }
-    status
+    let font = font.map(|font| font_info(&font)).transpose();
+    // Allocating pool memory runs notifications.
+    drop(database);
+    let font = match font.map(|font| font.map(|bytes| hand_out_font(&bytes))) {
+        Ok(Some(Ok(font))) => font,
+        Ok(Some(Err(error))) => return error,
+        // The system's default font.
+        Ok(None) => ptr::null_mut(),
+        Err(error) => return super::status(error),
+    };
+    // SAFETY: not null, so to be written by the protocol's contract.
+    unsafe { info.write(font) };
+    Status::SUCCESS
 }
 
 unsafe extern "efiapi" fn set_string(
