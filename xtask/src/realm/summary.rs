@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use realm_vm::evidence::Evidence;
 
 /// Bytes of a digest that a person compares.
@@ -36,7 +36,7 @@ pub fn print(log: &str, console: &str, spent: &Spent, events: bool) -> Result<Re
 fn verdict(evidence: &Evidence, console: &str) -> Result<String, String> {
     let guest = Evidence::from_guest(console);
     let (verified, registers) = match guest {
-        Ok(Some(guest)) => (guest.verify(), "the attestation token's registers"),
+        Ok(Some(guest)) => (guest.verify().and_then(|()| same(evidence, &guest)), "the attestation token's registers"),
         Ok(None) => (evidence.verify(), "the RMM's registers (no attestation token was at hand)"),
         Err(error) => (Err(error), ""),
     };
@@ -44,6 +44,15 @@ fn verdict(evidence: &Evidence, console: &str) -> Result<String, String> {
         Ok(()) => Ok(format!("VERIFIED: replaying the event log gives exactly {registers}")),
         Err(error) => Err(format!("NOT VERIFIED: {error}")),
     }
+}
+
+/// What is shown is the log that the model found, and what was verified is the guest's: one may only go on where the
+/// other ends.
+fn same(evidence: &Evidence, guest: &Evidence) -> Result<()> {
+    let length = evidence.log.len().min(guest.log.len());
+    let same = length > 0 && evidence.log.get(..length) == guest.log.get(..length);
+    ensure!(same, "the event log that the guest has is not the one shown here");
+    Ok(())
 }
 
 fn text(log: &str, evidence: &Evidence, verdict: Option<&Result<String, String>>, spent: &Spent) -> Result<String> {
@@ -109,6 +118,15 @@ mod tests {
             "Spent     2.5 s, 31.4 M guest instructions to the kernel's entry, 42 RSI calls with the kernel's";
         assert_eq!(last(Some(31_400_000)), counted);
         assert!(last(None).contains("guest instructions not counted"));
+    }
+
+    #[test]
+    fn the_log_that_is_shown_is_the_one_verified() {
+        let evidence = |log: &[u8]| Evidence { rems: Vec::new(), log: log.to_vec() };
+        assert!(same(&evidence(b"one two"), &evidence(b"one")).is_ok());
+        assert!(same(&evidence(b"one"), &evidence(b"one two")).is_ok());
+        assert!(same(&evidence(b"one two"), &evidence(b"one too")).is_err());
+        assert!(same(&evidence(b"one"), &evidence(b"")).is_err());
     }
 
     #[test]
