@@ -148,6 +148,9 @@ impl Host {
             return;
         }
         if let Some(page) = self.layout.shared_pa(canonical) {
+            if self.stale.remove(&page) {
+                phys::fill_page(page, UNDEFINED);
+            }
             self.map(alias, page, Half::Unprotected);
         }
     }
