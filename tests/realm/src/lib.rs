@@ -186,6 +186,16 @@ impl Realm {
             .arg("virtio-blk-pci,drive=disk,disable-legacy=on,iommu_platform=on")
     }
 
+    /// A disk behind virtio-scsi-pci.
+    pub fn scsi_disk(self, image: &Path) -> Self {
+        self.arg("-drive")
+            .arg(format!("if=none,id=scsi-disk,format=raw,snapshot=on,file={}", image.display()))
+            .arg("-device")
+            .arg("virtio-scsi-pci,id=scsi,disable-legacy=on,iommu_platform=on")
+            .arg("-device")
+            .arg("scsi-hd,drive=scsi-disk,bus=scsi.0,scsi-id=2,lun=1")
+    }
+
     /// A disk on virtio-mmio.
     pub fn mmio_disk(self, image: &Path) -> Self {
         self.arg("-global")
@@ -261,7 +271,15 @@ impl Realm {
 
     /// Runs the realm to its end.
     pub fn run(&self, limit: Duration) -> Result<Ended> {
-        let finished = Vm::start(&self.machine(), limit).and_then(Vm::wait);
+        self.run_at_console(limit, |_| Ok(()))
+    }
+
+    /// Runs the realm to its end, with somebody at its console.
+    pub fn run_at_console(&self, limit: Duration, person: impl FnOnce(&mut Vm) -> Result<()>) -> Result<Ended> {
+        let finished = Vm::start(&self.machine(), limit).and_then(|mut vm| {
+            person(&mut vm)?;
+            vm.wait()
+        });
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let finished = finished.with_context(|| format!("---- model ----\n{log}"))?;
         // A log that stays behind helps nobody once it is in the result.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use realm_vm::evidence::Evidence;
-use realm_vm::{Realm, end};
+use realm_vm::{Ended, Realm, end};
 use vm::disk::Volume;
 use vm::{Verdict, workspace};
 
@@ -15,7 +15,10 @@ const LIMIT: Duration = Duration::from_secs(200);
 /// Boots; every check of the root file system has to hold, and the log has to give the registers. Returns what was
 /// measured: register, description, digest.
 fn boots(realm: &Realm) -> Result<Vec<(String, String, String)>> {
-    let ended = realm.run(LIMIT)?;
+    measured(&realm.run(LIMIT)?)
+}
+
+fn measured(ended: &Ended) -> Result<Vec<(String, String, String)>> {
     (|| {
         ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
         let console = &ended.finished.console;
@@ -39,6 +42,11 @@ fn has(measured: &[(String, String, String)], what: &str) -> Result<()> {
     Ok(())
 }
 
+/// How many images were measured.
+fn images(measured: &[(String, String, String)]) -> usize {
+    measured.iter().filter(|(register, _, name)| register == "REM[1]" && name.starts_with("EFI image")).count()
+}
+
 /// shim, its fallback loader, shim again and GRUB, from virtio-blk on PCI.
 #[test]
 fn shim_and_grub() -> Result<()> {
@@ -47,8 +55,7 @@ fn shim_and_grub() -> Result<()> {
     let expected =
         ["REM[1] GPT with ", "REM[2] MokList", "REM[2] grub_cmd: linux /boot/vmlinuz", "REM[2] kernel_cmdline"];
     expected.into_iter().try_for_each(|what| has(&measured, what))?;
-    let images = measured.iter().filter(|(register, _, name)| register == "REM[1]" && name.starts_with("EFI image"));
-    ensure!(images.count() == 5, "not shim, its fallback loader, shim, GRUB and the kernel: {measured:#?}");
+    ensure!(images(&measured) == 5, "not shim, its fallback loader, shim, GRUB and the kernel: {measured:#?}");
     Ok(())
 }
 
@@ -61,6 +68,40 @@ fn unified_kernel_image_on_virtio_mmio() -> Result<()> {
     has(&measured, "REM[1] EFI image")?;
     // The stub's measurement of a section, by its name.
     has(&measured, "REM[2] .linux")
+}
+
+/// The menu takes cursor keys; the loader counts its tries by renaming a file.
+#[test]
+fn systemd_boot_by_its_menu() -> Result<()> {
+    let ended = realm().disk(&workspace::disk("systemd-boot")).run_at_console(LIMIT, |vm| {
+        vm.expect("Boot in")?;
+        vm.send("\x1b[A\r")
+    })?;
+    let measured = measured(&ended)?;
+    let console = &ended.finished.console;
+    ensure!(console.contains("realmfw.chosen=other"), "{}the other entry was chosen", ended.report());
+    ensure!(!console.contains("ignoring"), "{}the entry was not renamed", ended.report());
+    has(&measured, "REM[1] EFI image")
+}
+
+/// From virtio-scsi, by SHA-384.
+#[test]
+fn refind_behind_scsi() -> Result<()> {
+    let measured = boots(&realm().scsi_disk(&workspace::disk("refind")).option("hash=sha-384"))?;
+    ensure!(images(&measured) >= 2, "not rEFInd and the kernel: {measured:#?}");
+    Ok(())
+}
+
+/// The shell, whose startup script runs the kernel with an initrd= on its command line.
+#[test]
+fn kernel_by_startup_script() -> Result<()> {
+    let ended = realm().disk(&workspace::disk("kernel")).run_at_console(LIMIT, |vm| {
+        vm.expect("any other key to continue")?;
+        vm.send("x")
+    })?;
+    let measured = measured(&ended)?;
+    ensure!(images(&measured) >= 2, "not the shell and the kernel: {measured:#?}");
+    Ok(())
 }
 
 /// Devices that break the protocol, each in its way, when they are found or amid the reading of a loader: each is named
