@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn every_short_list_is_sorted() {
         // Every list of up to seven numbers below four.
-        for length in 0..8_u32 {
+        let longest = if cfg!(miri) { 4 } else { 7_u32 };
+        for length in 0..=longest {
             for code in 0..4_u32.pow(length) {
                 let mut items: Vec<u32> = (0..length).map(|at| code / 4_u32.pow(at) % 4).collect();
                 let mut expected = items.clone();
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn by_key_with_the_largest_first() {
-        let mut items: Vec<(u32, u32)> = (0..1000_u32).map(|at| (at.wrapping_mul(2_654_435_761) % 10, at)).collect();
+        let count = if cfg!(miri) { 100 } else { 1000_u32 };
+        let mut items: Vec<(u32, u32)> = (0..count).map(|at| (at.wrapping_mul(2_654_435_761) % 10, at)).collect();
         sort_by_key(&mut items, |(key, at)| (core::cmp::Reverse(*key), *at));
         assert!(items.is_sorted_by_key(|(key, at)| (core::cmp::Reverse(*key), *at)));
     }
