@@ -57,7 +57,7 @@ struct Data {
     store: [u8; STORE_SIZE],
 }
 
-/// What non-volatile variables leave free, in bytes: several times what the firmware's own take.
+/// What non-volatile variables leave free, in bytes: several times what the firmware's own volatile ones take.
 const RESERVE: usize = 0x1000;
 
 const _: () = assert!(size_of::<Data>() == DATA_SIZE);

@@ -315,7 +315,7 @@ fn from_boot_to_virtual_addresses() {
     // SAFETY: valid pointers.
     let status = unsafe { (services.table().query_variable_info)(NV | BS | RT, &mut total, &mut free, &mut largest) };
     assert_eq!(status, Status::SUCCESS);
-    assert!(total > 120 * 1024 && free < total && free > 120 * 1024 && largest == 0x1_0000);
+    assert!(total > 116 * 1024 && free < total && free > 116 * 1024 && largest == 0x1_0000);
     // SAFETY: null is what is asked about.
     unsafe {
         let table = services.table();

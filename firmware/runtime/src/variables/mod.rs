@@ -76,8 +76,8 @@ impl<'a> Variables<'a> {
         Self { store, phase, reserve: 0 }
     }
 
-    /// Lets no non-volatile variable into the last `reserve` free bytes. They are what the next boot has for the
-    /// variables by which it tells what it is, however full the store that it finds.
+    /// Lets no non-volatile variable into the last `reserve` free bytes. They are what the next boot has for its
+    /// volatile variables, however full the store that it finds.
     #[must_use]
     pub fn with_reserve(self, reserve: usize) -> Self {
         Self { reserve, ..self }
@@ -159,9 +159,8 @@ impl<'a> Variables<'a> {
             return Err(Error::InvalidParameter);
         }
         let free = self.room(attributes);
-        let taken = self.store.capacity().saturating_sub(self.store.free());
         Ok(Info {
-            maximum_storage: size(taken.saturating_add(free)),
+            maximum_storage: size(self.store.capacity().saturating_sub(self.reserve_for(attributes))),
             remaining_storage: size(free),
             maximum_variable: size(free.saturating_sub(RECORD_OVERHEAD).min(MAX_VARIABLE_SIZE)),
         })
@@ -188,7 +187,8 @@ impl<'a> Variables<'a> {
     /// Creates the variables by which the firmware tells what it is (UEFI 2.10, section 3.3), as far as there are none.
     pub fn create_defaults(&mut self, outlives_reset: bool) {
         well_known::defaults(outlives_reset, |name, attributes, data| {
-            if self.store.find(name, &efi::GLOBAL_VARIABLE).is_none() {
+            let size = RECORD_OVERHEAD.saturating_add(name.len()).saturating_add(data.len());
+            if self.store.find(name, &efi::GLOBAL_VARIABLE).is_none() && size <= self.room(attributes) {
                 // Without room for it, whoever looks for it finds none.
                 let _ = self.store.insert(name, &efi::GLOBAL_VARIABLE, attributes, data);
             }
@@ -246,8 +246,11 @@ impl<'a> Variables<'a> {
 
     /// How much of the store a variable with these attributes may take, in bytes.
     fn room(&self, attributes: u32) -> usize {
-        let reserve = if attributes & efi::VARIABLE_NON_VOLATILE != 0 { self.reserve } else { 0 };
-        self.store.free().saturating_sub(reserve)
+        self.store.free().saturating_sub(self.reserve_for(attributes))
+    }
+
+    fn reserve_for(&self, attributes: u32) -> usize {
+        if attributes & efi::VARIABLE_NON_VOLATILE != 0 { self.reserve } else { 0 }
     }
 
     fn shows(&self, record: &Record) -> bool {

@@ -216,6 +216,11 @@ fn what_lasts_leaves_room_for_what_the_next_boot_tells() {
     // The room is taken: what lasts may shrink, not grow.
     assert_eq!(machine.set("A", PERSISTENT, &[4; 110]), Ok(()));
     assert_eq!(machine.set("A", PERSISTENT | APPEND, &[5]), Err(Error::OutOfResources));
+    assert_eq!(machine.variables().query(PERSISTENT).unwrap().maximum_storage, 140);
+    machine.variables().outlive_reset();
+    assert_eq!(machine.names(), [(name("A"), VENDOR)]);
+    // Nor is what the firmware creates there let in, if it lasts.
+    machine.variables().create_defaults(true);
     machine.variables().outlive_reset();
     assert_eq!(machine.names(), [(name("A"), VENDOR)]);
     // No SetVariable() leaves less than the reserve.
