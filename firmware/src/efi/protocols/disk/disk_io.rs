@@ -11,7 +11,7 @@ use storage::Disk;
 
 use super::super::super::services;
 use super::super::block_io2::{Token, complete};
-use super::{Driver, EfiDisk, close, open, to_status};
+use super::{Driver, EfiDisk, close, open, taken_off, to_status};
 
 /// The driver that puts the protocol beside each EFI_BLOCK_IO_PROTOCOL.
 pub struct DiskIo;
@@ -71,10 +71,13 @@ impl Driver for DiskIo {
         let instance = services::interface(controller, &disk_io::PROTOCOL_GUID)?;
         // SAFETY: `start` made it for the controller that this driver manages.
         let second = unsafe { &raw mut (*instance.cast::<Instance>()).second };
-        services::uninstall_protocol(controller, &disk_io2::PROTOCOL_GUID, second.cast())?;
+        let second_off = services::uninstall_protocol(controller, &disk_io2::PROTOCOL_GUID, second.cast());
+        taken_off(second_off)?;
         if let Err(status) = services::uninstall_protocol(controller, &disk_io::PROTOCOL_GUID, instance) {
             // The driver goes on with both; what was taken off a moment ago can be put back.
-            let _ = services::install_protocol(Some(controller), &disk_io2::PROTOCOL_GUID, second.cast());
+            if second_off.is_ok() {
+                let _ = services::install_protocol(Some(controller), &disk_io2::PROTOCOL_GUID, second.cast());
+            }
             return Err(status);
         }
         close(agent, controller, &block_io::PROTOCOL_GUID);

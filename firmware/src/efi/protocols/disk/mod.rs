@@ -44,3 +44,8 @@ pub fn close(agent: Handle, controller: Handle, protocol: &Guid) {
     // That it is open is the caller's claim; a client that closed it for the driver did the same.
     let _ = services::close_protocol(controller, protocol, agent, controller);
 }
+
+/// Whether a protocol is off now, by whomever. Where it is not, what it is part of must stay.
+fn taken_off(result: Result<(), Status>) -> Result<(), Status> {
+    result.or_else(|status| if status == Status::NOT_FOUND { Ok(()) } else { Err(status) })
+}

@@ -17,7 +17,7 @@ use uefi_core::handles::OpenRequest;
 use super::super::super::image::path_bytes;
 use super::super::super::services::{self, handle_from, open_protocol};
 use super::super::block_io2::{self, BlockIo2};
-use super::{Driver, EfiDisk, close, measure, open, to_status};
+use super::{Driver, EfiDisk, close, measure, open, taken_off, to_status};
 use crate::log;
 
 /// Types and sub-types of the nodes (UEFI 2.11, 10.3.5.1 and 10.3.5.2).
@@ -185,16 +185,22 @@ fn remove(agent: Handle, controller: Handle, handle: Handle) -> Result<(), Statu
         let second = (*child).block_io2.as_mut().map_or(ptr::null_mut(), |second| &raw mut *second);
         ((*child).path.as_mut_ptr(), second, (&raw mut (*child).info), (*child).type_guid)
     };
-    // The one that others use comes first: if they do not let it go, the partition stays whole.
-    services::uninstall_protocol(handle, &block_io::PROTOCOL_GUID, child.cast())?;
+    // Those that others use come first: if they do not let one go, the partition stays whole.
+    let second_off = services::uninstall_protocol(handle, &block_io2::PROTOCOL_GUID, second.cast());
+    taken_off(second_off)?;
+    if let Err(status) = services::uninstall_protocol(handle, &block_io::PROTOCOL_GUID, child.cast()) {
+        if second_off.is_ok() {
+            let _ = services::install_protocol(Some(handle), &block_io2::PROTOCOL_GUID, second.cast());
+        }
+        return Err(status);
+    }
     // What a client has taken off itself is off.
     let _ = services::close_protocol(controller, &disk_io::PROTOCOL_GUID, agent, handle);
     if let Some(guid) = type_guid {
         let _ = services::uninstall_protocol(handle, &guid, ptr::null_mut());
     }
-    let _ = services::uninstall_protocol(handle, &block_io2::PROTOCOL_GUID, second.cast());
-    let _ = services::uninstall_protocol(handle, &partition_info::PROTOCOL_GUID, info.cast());
-    services::uninstall_protocol(handle, &device_path::PROTOCOL_GUID, path.cast())?;
+    taken_off(services::uninstall_protocol(handle, &partition_info::PROTOCOL_GUID, info.cast()))?;
+    taken_off(services::uninstall_protocol(handle, &device_path::PROTOCOL_GUID, path.cast()))?;
     // SAFETY: none of its protocols is installed any more.
     drop(unsafe { Box::from_raw(child) });
     Ok(())
