@@ -71,10 +71,11 @@ impl Mode {
         }
     }
 
-    /// SetAttributes(); `None`, and nothing changes, for what the line is not. All but the time out has one value.
+    /// SetAttributes(); `None`, and nothing changes, for what the line is not. All but the time out has one value, which
+    /// is also the nearest below a rate or a depth that is greater.
     pub fn set(&mut self, wanted: Attributes) -> Option<()> {
-        let fits = (wanted.baud_rate == 0 || wanted.baud_rate == self.baud_rate)
-            && wanted.receive_fifo_depth <= FIFO_DEPTH
+        let fits = (wanted.baud_rate == 0 || wanted.baud_rate >= self.baud_rate)
+            && (wanted.receive_fifo_depth == 0 || wanted.receive_fifo_depth >= FIFO_DEPTH)
             && matches!(wanted.parity, 0 | NO_PARITY)
             && matches!(wanted.data_bits, 0 | DATA_BITS)
             && matches!(wanted.stop_bits, 0 | ONE_STOP_BIT);
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(mode, Mode { timeout: 5, ..before });
         for other in [
             Attributes { baud_rate: 9600, ..whole },
-            Attributes { receive_fifo_depth: 17, ..whole },
+            Attributes { receive_fifo_depth: 15, ..whole },
             Attributes { parity: 2, ..whole },
             Attributes { parity: 6, ..whole },
             Attributes { data_bits: 7, ..whole },
@@ -144,6 +145,9 @@ mod tests {
             assert_eq!(mode.set(Attributes { timeout: 9, ..other }), None, "{other:?}");
             assert_eq!(mode.timeout, 5);
         }
+        let greater = Attributes { baud_rate: 230_400, receive_fifo_depth: 64, ..whole };
+        assert_eq!(mode.set(greater), Some(()), "the nearest without exceeding it");
+        assert_eq!(mode, Mode { timeout: 5, ..before });
         assert_eq!(mode.set(Attributes::default()), Some(()));
         assert_eq!(mode, before);
     }

@@ -55,7 +55,7 @@ pub fn run() {
     let first = mode();
     let line = (first.baud_rate, first.data_bits, first.parity, first.stop_bits, first.timeout);
     equal("SerialIo: mode", line, (115_200, 8, 1, 1, 1_000_000));
-    status("SetAttributes: what there is", set(115_200, 1, SHORT, 1, 8, 1), Status::SUCCESS);
+    status("SetAttributes: what there is", set(230_400, 17, SHORT, 1, 8, 1), Status::SUCCESS);
     equal("SetAttributes: timeout", mode(), Mode { timeout: SHORT, ..first });
     status("SetAttributes: parity", set(0, 0, 7, 2, 0, 0), Status::INVALID_PARAMETER);
     status("SetAttributes: stop bits", set(0, 0, 7, 0, 0, 3), Status::INVALID_PARAMETER);
