@@ -88,7 +88,11 @@ impl Disk {
             Kind::Block(device) => device.transfer(direction, block, data),
             Kind::Unit(host, unit) => unit.transfer(&mut host.lock(), direction, block, data),
         };
-        // Whoever reads hears only that the device failed.
+        self.tell(result)
+    }
+
+    /// Logs why a device is given up: whoever uses it hears only that it failed.
+    fn tell(&self, result: Result<(), Error>) -> Result<(), Error> {
         result.inspect_err(|error| {
             if error.is_fatal() {
                 log::warn!("virtio at {:x?}: {error}", self.place);
@@ -139,10 +143,11 @@ impl Disk {
     /// # Errors
     /// The device's.
     pub fn flush(&mut self) -> Result<(), Error> {
-        match &mut self.kind {
+        let result = match &mut self.kind {
             Kind::Block(device) => device.flush(),
             Kind::Unit(host, unit) => unit.flush(&mut host.lock()),
-        }
+        };
+        self.tell(result)
     }
 
     /// Asks again what medium there is.
@@ -150,10 +155,11 @@ impl Disk {
     /// # Errors
     /// The device's.
     pub fn refresh(&mut self) -> Result<(), Error> {
-        match &mut self.kind {
+        let result = match &mut self.kind {
             Kind::Block(_) => Ok(()),
             Kind::Unit(host, unit) => unit.refresh(&mut host.lock()),
-        }
+        };
+        self.tell(result)
     }
 
     /// Resets the device, for good.

@@ -113,10 +113,11 @@ impl<P: Platform, T: Transport> Device<P, T> {
         let limit = frequency.saturating_mul(timeout) / 1000;
         let mut status_at = frequency / 1000;
         loop {
+            // The time before the look: who was kept from running meanwhile looks once more.
+            let waited = self.platform.ticks().saturating_sub(start);
             if let Some(written) = self.queue.take_used()? {
                 return Ok(written);
             }
-            let waited = self.platform.ticks().saturating_sub(start);
             if waited > limit {
                 return Err(Error::Timeout);
             }
