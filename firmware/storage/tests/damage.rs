@@ -62,6 +62,20 @@ fn cross_links() {
     }
 }
 
+/// A chain that comes back to its beginning is not cut there: its first cluster would be given away.
+#[test]
+fn rings() {
+    for &format in FORMATS {
+        let mut image = seed(&format);
+        let first = first_cluster(&format);
+        format.set(&mut image, first + 2, first as u32);
+        let mut volume = mount(&image);
+        let id = open(&mut volume, &name("A")).unwrap();
+        assert_eq!(volume.set_size(id, 1, NOW), Err(Error::Corrupt));
+        assert_eq!(volume.device().writes, 0);
+    }
+}
+
 /// Two entries with the same clusters cannot both be open.
 #[test]
 #[cfg_attr(miri, ignore = "4,500 clusters")]

@@ -103,6 +103,19 @@ impl<D: BlockDevice> Volume<D> {
         self.release(next)
     }
 
+    /// Makes sure that a chain can be cut behind a cluster: it ends, and does not come back to it.
+    pub(super) fn check_end(&mut self, last: u32) -> Result<(), Error> {
+        let mut cluster = last;
+        for _ in 0..=self.geometry.clusters {
+            match self.next(cluster)? {
+                Some(next) if next == last => break,
+                Some(next) => cluster = next,
+                None => return Ok(()),
+            }
+        }
+        Err(Error::Corrupt)
+    }
+
     /// Takes a cluster for a directory: filled with zeroes, which end it, before it is linked.
     pub(super) fn allocate_directory(&mut self, previous: Option<u32>) -> Result<u32, Error> {
         let cluster = self.allocate(None)?;

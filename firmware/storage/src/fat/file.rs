@@ -81,6 +81,9 @@ impl<D: BlockDevice> Volume<D> {
             Some(index) => Some(self.cluster(id, index)?),
             None => None,
         };
+        if let Some(last) = last {
+            self.check_end(last)?;
+        }
         // The entry first: it must not name what was given back.
         if last.is_none() {
             self.live_mut(id)?.entry.short.set_cluster(0);
