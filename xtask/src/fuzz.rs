@@ -68,7 +68,14 @@ pub fn fuzz(options: &Options) -> Result<()> {
         fs::create_dir_all(&artifacts)?;
         let mut target = Command::new(build.join(&host).join("release").join(name));
         match options.runs {
-            Some(runs) => target.arg(format!("-runs={runs}")).args(["-seed=1", "-verbosity=0"]),
+            Some(runs) => {
+                // What it finds on the way goes elsewhere, so that the next time begins as this one does.
+                let found = build.join("found").join(name);
+                let _ = fs::remove_dir_all(&found);
+                fs::create_dir_all(&found)?;
+                let options = ["-seed=1", "-verbosity=0", "-len_control=0"];
+                target.arg(format!("-runs={runs}")).args(options).arg(found)
+            }
             None => target.arg(format!("-max_total_time={}", options.seconds)),
         };
         target.arg(format!("-artifact_prefix={}/", artifacts.display())).arg(&corpus);
