@@ -128,8 +128,12 @@ pub fn map_device(base: u64, size: u64) -> Result<Mmio, Error> {
     if RAM.lock().iter().any(|ram| ranges::overlap(ram, &range)) {
         return Err(Error::DeviceInRam(base));
     }
-    let leaf = Leaf::device(realm::device_offset(&range)?);
-    with_tables(|tables| tables.map(range, leaf))?;
+    // Devices share pages, and a realm asks about each page once.
+    let mapped = with_tables(|tables| tables.query(range.clone()));
+    if !mapped.is_ok_and(|leaf| leaf.memory == MemoryType::Device) {
+        let leaf = Leaf::device(realm::device_offset(&range)?);
+        with_tables(|tables| tables.map(range, leaf))?;
+    }
     Ok(Mmio::new(base, size))
 }
 
