@@ -18,10 +18,10 @@ use crate::{check, command, disk, emulated, fuzz, image, initramfs, realm};
 /// The pure crates whose tests run under Miri, and which of their tests: two lists that take about as long as each
 /// other, because Miri keeps one CPU busy.
 const UNDER_MIRI: [&[(&str, &[&str])]; 2] = [
-    &[("--tests", &["formats", "hii"])],
+    &[("--tests", &["formats"])],
     &[
         ("--lib", &["address-space", "heap-sort", "realmfw-runtime", "rsi", "runtime-abi", "terminal", "uefi-core"]),
-        ("--tests", &["pci", "storage", "virtio"]),
+        ("--tests", &["hii", "pci", "storage", "virtio"]),
     ],
 ];
 
