@@ -9,6 +9,9 @@ use realm_vm::evidence::Evidence;
 use realm_vm::{Ended, KERNEL, Realm, end, initrd};
 use vm::{Verdict, workspace};
 
+use super::memory::MemoryFile;
+use super::shared;
+
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn qemu() -> Realm {
@@ -119,11 +122,13 @@ fn what_a_boot_survives() -> Result<()> {
         "tamper=40",
     ];
     let realm = options.into_iter().fold(realm, Realm::option).option(format!("fw-cfg-change={LOG_LEVEL}"));
-    let ended = realm.run(LIMIT)?;
+    let memory = MemoryFile::new();
+    let ended = realm.memory_file(memory.path()).run(LIMIT)?;
     (|| {
         ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
         let verdict = Verdict::parse(&ended.finished.console)?;
         ensure!(verdict.all_passed(), "failed: {}", verdict.failed.join("\nfailed: "));
+        shared::nothing_is_left(&memory, b"realmfw")?;
         for did in ["fires without end", "0x48000000..0x48100000 EMPTY", " only", "after its DMA was done", "tampered"]
         {
             ensure!(ended.log.lines().any(|line| line.starts_with("host: ") && line.contains(did)), "no {did:?}");
