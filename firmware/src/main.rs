@@ -94,8 +94,10 @@ fn boot(start: &StartInfo) -> Result<Infallible, Error> {
         log::info!("fw_cfg: transfers by {}", if fw_cfg.has_dma() { "DMA" } else { "MMIO" });
     }
     log::info!("image: entered at {:#x}, runs at {:#x}", start.entered_at, memory::image().start);
-    log::debug!("{layout:x?}");
-    log::debug!("{machine:x?}");
+    for ram in &layout.ram {
+        log::debug!("RAM: {:#x}..{:#x}", ram.start, ram.end);
+    }
+    log::debug!("shared with the host's devices: {:#x}..{:#x}", layout.shared.start, layout.shared.end);
 
     // SAFETY: the only call, and RAM is mapped.
     unsafe { efi::start(&machine, &layout)? };

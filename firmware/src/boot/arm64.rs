@@ -60,7 +60,14 @@ pub fn boot(
         .map_err(|_| Error::TooLarge(Item::DeviceTree, tree_size))?;
     table.bytes_mut().copy_from_slice(&tree);
 
-    log::debug!("kernel: {:x?}, initrd: {initrd_range:x?}", range(&kernel));
+    let (kernel_range, initrd_range) = (range(&kernel), initrd_range.unwrap_or_default());
+    log::debug!(
+        "kernel: {:#x}..{:#x}, initrd: {:#x}..{:#x}",
+        kernel_range.start,
+        kernel_range.end,
+        initrd_range.start,
+        initrd_range.end
+    );
     // The kernel begins with its caches off, and reads what is in memory.
     cache::clean_invalidate(range(&kernel));
     cache::clean_invalidate(range(&table));

@@ -76,7 +76,7 @@ pub fn run(platform: &Platform<'_>, options: &[BootOption]) -> Choice {
             "c" | "" => return Choice::Continue,
             number => match number.parse::<usize>().ok().and_then(|number| number.checked_sub(1)) {
                 Some(at) if at < options.len() => return Choice::Boot(at),
-                _ => log::raw(format_args!("there is no {number:?}\r\n")),
+                _ => log::raw(format_args!("there is no \"{number}\"\r\n")),
             },
         }
     }

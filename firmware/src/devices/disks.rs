@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use formats::machine::Machine;
@@ -25,12 +26,24 @@ const MAX_BOUNCE: usize = 512 << 10;
 const MAX_DIRECT: usize = 4 << 20;
 
 /// Where a disk is, as far as its device path goes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Place {
     /// Behind a host bridge: device and function, through each bridge.
     Pci(usize, Vec<(u8, u8)>),
     /// An MMIO transport, by its address.
     Mmio(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pci(host, nodes) => {
+                write!(f, "PCI {host}")?;
+                nodes.iter().try_for_each(|(device, function)| write!(f, "/{device:x}.{function}"))
+            }
+            Self::Mmio(address) => write!(f, "{address:#x}"),
+        }
+    }
 }
 
 enum Kind {
@@ -95,7 +108,7 @@ impl Disk {
     fn tell(&self, result: Result<(), Error>) -> Result<(), Error> {
         result.inspect_err(|error| {
             if error.is_fatal() {
-                log::warn!("virtio at {:x?}: {error}", self.place);
+                log::warn!("virtio at {}: {error}", self.place);
             }
         })
     }
@@ -236,7 +249,7 @@ fn add(
         }
     }
     if let Err(error) = result {
-        log::warn!("virtio at {place:x?}: {error}");
+        log::warn!("virtio at {place}: {error}");
     }
 }
 
@@ -260,7 +273,7 @@ fn start(
     host.probe(timeout)?;
     let mut units = Vec::new();
     if let Err(error) = host.scan(|unit| units.push(unit)) {
-        log::warn!("virtio at {place:x?}: {error}");
+        log::warn!("virtio at {place}: {error}");
     }
     let host = Arc::new(Mutex::new(host));
     disks.extend(units.into_iter().map(|unit| Disk {

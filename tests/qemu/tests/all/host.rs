@@ -131,7 +131,7 @@ fn the_initrd_lies_near_a_kernel_without_efi() -> Result<()> {
     let initrd = scratch.file("initrd", [0x55; 0x3000])?;
     let machine = machine().memory_mib(256 << 10).unreserved_memory().kernel(kernel).initrd(initrd);
     let finished = run(&machine.args(logs("debug")), BOOT_LIMIT)?;
-    // "debug: kernel: 40200000..40201000, initrd: Some(83fffd000..840000000)"
+    // "debug: kernel: 0x40200000..0x40201000, initrd: 0x83fffd000..0x840000000"
     let line = line_with(&finished, "kernel: ")?;
     let addresses: Vec<u64> = line
         .split(|c: char| !c.is_ascii_hexdigit())

@@ -135,7 +135,7 @@ fn hostile_devices_on_virtio_mmio() -> Result<()> {
     fs::remove_file(&disk)?;
     (|| {
         let console = &ended.finished.console;
-        let said = console.lines().filter_map(|line| line.split_once("virtio at Mmio")?.1.split_once(": "));
+        let said = console.lines().filter_map(|line| line.split_once("virtio at 0x")?.1.split_once(": "));
         let said: Vec<_> = said.map(|(_, why)| why).collect();
         ensure!(said == lies.map(|(_, why)| why), "{said:#?}");
         for option in ["file system 1: Device Error", "file system 2: Device Error", "uefi-walk: "] {
