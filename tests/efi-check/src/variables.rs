@@ -193,6 +193,9 @@ fn global() {
     let signed = NV | BS | RT | efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS;
     status("SetVariable: signature that is none", set("Signed", signed, &[0; 64]), Status::SECURITY_VIOLATION);
     status("SetVariable: PK", set_global("PK", signed, &[0; 64]), Status::SECURITY_VIOLATION);
+    status("SetVariable: PK: attributes", set_global("PK", NV | BS | RT, &[0; 64]), Status::INVALID_PARAMETER);
+    let is = set_global("Timeout", signed, &[0; 64]);
+    status("SetVariable: signature for what has none", is, Status::INVALID_PARAMETER);
 }
 
 fn set_large() -> Status {
@@ -262,6 +265,9 @@ fn quota() {
         Err(is) => status("QueryVariableInfo", is, Status::SUCCESS),
     }
     equal("QueryVariableInfo: no attributes", query(0), Err(Status::INVALID_PARAMETER));
+    equal("QueryVariableInfo: no access", query(NV), Err(Status::INVALID_PARAMETER));
+    let counted = efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS;
+    equal("QueryVariableInfo: invalid and unsupported", query(RT | counted), Err(Status::UNSUPPORTED));
     let is = unsafe { (rt().query_variable_info)(BS, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
     status("QueryVariableInfo: no results", is, Status::INVALID_PARAMETER);
 }

@@ -2,6 +2,7 @@
 //!
 //! Names are UCS-2, little-endian, without their NUL.
 
+mod authentication;
 mod seal;
 mod store;
 #[cfg(test)]
@@ -18,12 +19,10 @@ pub const MAX_VARIABLE_SIZE: usize = 0x1_0000;
 
 const BOOT_AND_RUNTIME: u32 = efi::VARIABLE_BOOTSERVICE_ACCESS | efi::VARIABLE_RUNTIME_ACCESS;
 const PERSISTENT: u32 = efi::VARIABLE_NON_VOLATILE | BOOT_AND_RUNTIME;
-const KNOWN: u32 = PERSISTENT
-    | efi::VARIABLE_HARDWARE_ERROR_RECORD
-    | efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS
-    | efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
-    | efi::VARIABLE_APPEND_WRITE
-    | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
+const UNSUPPORTED: u32 = efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
+/// What no variable in the store has.
+const NEVER_KEPT: u32 = efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS | efi::VARIABLE_APPEND_WRITE;
+const KNOWN: u32 = PERSISTENT | efi::VARIABLE_HARDWARE_ERROR_RECORD | UNSUPPORTED | NEVER_KEPT;
 
 /// Whether boot services have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,17 +121,21 @@ impl<'a> Variables<'a> {
         if !fits_one_variable(name.len(), data.len()) {
             return Err(Error::InvalidParameter);
         }
+        let authenticated = attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0;
         let append = attributes & efi::VARIABLE_APPEND_WRITE != 0;
         let attributes = attributes & !efi::VARIABLE_APPEND_WRITE;
 
-        let delete = attributes & BOOT_AND_RUNTIME == 0 || (data.is_empty() && !append);
+        let delete = !authenticated && (attributes & BOOT_AND_RUNTIME == 0 || (data.is_empty() && !append));
         match self.store.find(name, guid) {
+            // What is there was made without it, and no variable changes its attributes.
+            Some(_) if authenticated => Err(Error::InvalidParameter),
             Some(record) => self.change(&record, attributes, append, delete, data),
             None if delete => Err(Error::NotFound),
             None if self.phase == Phase::Runtime && attributes & PERSISTENT != PERSISTENT => {
                 Err(Error::InvalidParameter)
             }
             None if !well_known::may_create(name, guid, attributes) => Err(Error::InvalidParameter),
+            None if authenticated => Err(authentication::refusal(data)),
             // Appending nothing to nothing leaves nothing.
             None if data.is_empty() => Ok(()),
             None if RECORD_OVERHEAD.saturating_add(name.len()).saturating_add(data.len()) > self.room(attributes) => {
@@ -147,10 +150,11 @@ impl<'a> Variables<'a> {
     /// # Errors
     /// [`Error::InvalidParameter`] or [`Error::Unsupported`], by `attributes`.
     pub fn query(&self, attributes: u32) -> Result<Info, Error> {
-        check_kind(attributes)?;
-        if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0 {
+        // Where others make the attributes invalid, too, this is what is told.
+        if attributes & (UNSUPPORTED | efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS) != 0 {
             return Err(Error::Unsupported);
         }
+        check_kind(attributes)?;
         let needed = match self.phase {
             Phase::Boot => efi::VARIABLE_BOOTSERVICE_ACCESS,
             Phase::Runtime => BOOT_AND_RUNTIME,
@@ -202,7 +206,7 @@ impl<'a> Variables<'a> {
         let (units, odd) = name.as_chunks();
         odd.is_empty()
             && !units.contains(&[0, 0])
-            && attributes & efi::VARIABLE_APPEND_WRITE == 0
+            && attributes & NEVER_KEPT == 0
             && attributes & efi::VARIABLE_BOOTSERVICE_ACCESS != 0
             && check_write(name, guid, *attributes).is_ok()
             && well_known::may_create(name, guid, *attributes)
@@ -274,12 +278,6 @@ fn check_write(name: &[u8], guid: &Guid, attributes: u32) -> Result<(), Error> {
     if well_known::is_read_only(name, guid) {
         return Err(Error::WriteProtected);
     }
-    if attributes & efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS != 0 || well_known::is_authenticated(name, guid)
-    {
-        // There is nothing here to verify a signature with, so none passes: a descriptor that is malformed and one
-        // that fails to verify have the same status (section 8.2.2).
-        return Err(Error::SecurityViolation);
-    }
     Ok(())
 }
 
@@ -294,10 +292,7 @@ fn check_kind(attributes: u32) -> Result<(), Error> {
     {
         return Err(Error::InvalidParameter);
     }
-    if has(efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS) || has(efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS) {
-        return Err(Error::Unsupported);
-    }
-    Ok(())
+    if attributes & UNSUPPORTED != 0 { Err(Error::Unsupported) } else { Ok(()) }
 }
 
 fn fits_one_variable(name: usize, data: usize) -> bool {

@@ -9,6 +9,10 @@ const HR: u32 = efi::VARIABLE_HARDWARE_ERROR_RECORD;
 const APPEND: u32 = efi::VARIABLE_APPEND_WRITE;
 const COUNTED: u32 = efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS;
 const TIME_BASED: u32 = efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS;
+const ENHANCED: u32 = efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
+const ALL: u32 = NV | BS | RT | HR | COUNTED | TIME_BASED | APPEND | ENHANCED;
+const DATABASE: Guid =
+    Guid::from_fields(0xd719_b2cb, 0x3d3a, 0x4596, 0xa3, 0xbc, &[0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f]);
 const VENDOR: Guid = Guid::from_fields(1, 2, 3, 4, 5, &[6; 6]);
 const OTHER: Guid = Guid::from_fields(1, 2, 3, 4, 5, &[7; 6]);
 
@@ -114,10 +118,10 @@ fn attributes_that_cannot_be() {
     assert_eq!(set(NV | RT), Err(Error::InvalidParameter));
     assert_eq!(set(BS | 0x100), Err(Error::InvalidParameter));
     assert_eq!(set(BS | 0x8000_0000), Err(Error::InvalidParameter));
-    assert_eq!(set(BS | efi::VARIABLE_AUTHENTICATED_WRITE_ACCESS), Err(Error::Unsupported));
-    assert_eq!(set(BS | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS), Err(Error::Unsupported));
-    let both = TIME_BASED | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
-    assert_eq!(set(NV | BS | both), Err(Error::InvalidParameter));
+    assert_eq!(set(BS | COUNTED), Err(Error::Unsupported));
+    assert_eq!(set(BS | COUNTED | TIME_BASED), Err(Error::Unsupported));
+    assert_eq!(set(BS | ENHANCED), Err(Error::Unsupported));
+    assert_eq!(set(NV | BS | TIME_BASED | ENHANCED), Err(Error::InvalidParameter));
     assert_eq!(set(NV | BS | TIME_BASED), Err(Error::SecurityViolation));
     assert_eq!(set(NV | BS | RT | HR), Err(Error::InvalidParameter));
     assert_eq!(machine.set("", BS, b"1"), Err(Error::InvalidParameter));
@@ -251,7 +255,10 @@ fn info_is_told_for_attributes_that_can_be() {
     for attributes in [0, NV, RT, NV | RT, APPEND, HR, NV | BS | HR, BS | 0x100] {
         assert_eq!(machine.variables().query(attributes), Err(Error::InvalidParameter));
     }
-    assert_eq!(machine.variables().query(NV | BS | TIME_BASED), Err(Error::Unsupported));
+    // What is unsupported counts for more than what is invalid.
+    for attributes in [NV | BS | TIME_BASED, RT | TIME_BASED, RT | COUNTED, COUNTED | 0x100, NV | ENHANCED, ALL] {
+        assert_eq!(machine.variables().query(attributes), Err(Error::Unsupported), "{attributes:#x}");
+    }
     machine.phase = Phase::Runtime;
     assert_eq!(machine.variables().query(NV | BS), Err(Error::InvalidParameter));
     assert_eq!(machine.variables().query(NV | BS | RT), Ok(info));
@@ -275,8 +282,34 @@ fn the_firmware_alone_writes_what_tells_about_it() {
         assert_eq!(variables.set(&name(text), &VENDOR, BS, b"x"), Ok(()));
     }
     assert_eq!(variables.set(&name("PlatformLang"), &global, NV | BS | RT, b"de\0"), Ok(()));
-    assert_eq!(variables.set(&name("PK"), &global, NV | BS | RT, b"x"), Err(Error::SecurityViolation));
     assert_eq!(variables.set(&name("db"), &VENDOR, BS, b"x"), Ok(()));
+}
+
+/// They are not made without their attributes (UEFI 2.11, section 8.2.2), nor with, nor are there any to delete.
+#[test]
+fn secure_boot_policy_cannot_be_set() {
+    let mut machine = Machine::new(4096);
+    let mut variables = machine.variables();
+    let global = efi::GLOBAL_VARIABLE;
+    let names = ["PK", "KEK", "OsRecoveryOrder"].map(|text| (text, global)).into_iter();
+    let names = names.chain(["db", "dbx", "dbt", "dbr"].map(|text| (text, DATABASE)));
+    for (text, vendor) in names.chain([("OsRecovery00A0", VENDOR)]) {
+        for data in [&b"x"[..], &descriptor(&signed_data(&SHA256, false))] {
+            let mut set = |attributes| variables.set(&name(text), &vendor, attributes, data);
+            for attributes in [BS | RT, NV | BS | RT, NV | BS | RT | APPEND, BS | TIME_BASED, NV | BS | TIME_BASED] {
+                assert_eq!(set(attributes), Err(Error::InvalidParameter), "{text} {attributes:#x}");
+            }
+            assert_eq!(set(NV | BS | RT | TIME_BASED), Err(Error::SecurityViolation), "{text}");
+            assert_eq!(set(NV | BS | RT | TIME_BASED | APPEND), Err(Error::SecurityViolation), "{text}");
+            assert_eq!(set(0), Err(Error::NotFound), "{text}");
+        }
+    }
+    // Nor does the attribute let in what the tables of the specification have without it, or not at all.
+    for text in ["BootOrder", "Boot0000", "BootCurrent", "NewGlobal", "db"] {
+        let refused = variables.set(&name(text), &global, NV | BS | RT | TIME_BASED, b"x");
+        assert_eq!(refused, Err(Error::InvalidParameter), "{text}");
+    }
+    assert_eq!(machine.used, 0);
 }
 
 #[test]
@@ -284,7 +317,6 @@ fn vendors_of_the_specification_have_its_variables_only() {
     let mut machine = Machine::new(8192);
     let mut variables = machine.variables();
     let global = efi::GLOBAL_VARIABLE;
-    let database = Guid::from_fields(0xd719_b2cb, 0x3d3a, 0x4596, 0xa3, 0xbc, &[0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f]);
     let persistent = [
         "BootOrder",
         "BootNext",
@@ -326,39 +358,115 @@ fn vendors_of_the_specification_have_its_variables_only() {
     for (text, guid) in [("PlatformRecovery0000", &global), ("AuditMode", &global), ("DeployedMode", &global)] {
         assert_eq!(variables.set(&name(text), guid, BS | RT, b"x"), Err(Error::WriteProtected), "{text}");
     }
-    assert_eq!(variables.set(&name("dby"), &database, NV | BS | RT, b"x"), Err(Error::InvalidParameter));
-    assert_eq!(variables.set(&name("db"), &database, NV | BS | RT, b"x"), Err(Error::SecurityViolation));
+    assert_eq!(variables.set(&name("dby"), &DATABASE, NV | BS | RT, b"x"), Err(Error::InvalidParameter));
     let record = efi::HARDWARE_ERROR_VARIABLE_GUID;
     assert_eq!(variables.set(&name("HwErrRec0000"), &record, NV | BS | RT, b"x"), Err(Error::InvalidParameter));
 }
 
-/// EFI_VARIABLE_AUTHENTICATION_2 with an empty certificate, and what can be wrong with one.
-#[test]
-fn no_authentication_descriptor_passes() {
-    let mut descriptor = vec![0u8; 16];
-    descriptor[..4].copy_from_slice(&[0xea, 0x07, 11, 25]);
-    descriptor.extend(24u32.to_le_bytes());
+/// A DER element of this tag.
+fn der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
+    let content = content.concat();
+    let length = content.len().to_be_bytes();
+    let length: &[u8] = match content.len() {
+        0..0x80 => &length[7..],
+        0x80..0x100 => &[0x81, length[7]],
+        _ => &[0x82, length[6], length[7]],
+    };
+    [&[tag], length, &content].concat()
+}
+
+const SHA256: [u8; 9] = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 1];
+
+/// SignedData of PKCS #7 with this digest algorithm, without and with a ContentInfo around it.
+fn signed_data(digest: &[u8], in_content: bool) -> Vec<u8> {
+    let algorithms = der(0x31, &[&der(0x30, &[&der(0x06, &[digest]), &[5, 0]])]);
+    let data = der(0x30, &[&der(0x06, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01]])]);
+    let certificates = der(0xa0, &[&[0x5a; 300]]);
+    let signed = der(0x30, &[&[0x02, 1, 1], &algorithms, &data, &certificates, &der(0x31, &[])]);
+    match in_content {
+        false => signed,
+        true => {
+            let kind = der(0x06, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02]]);
+            der(0x30, &[&kind, &der(0xa0, &[&signed])])
+        }
+    }
+}
+
+/// EFI_VARIABLE_AUTHENTICATION_2 with this certificate.
+fn descriptor(certificate: &[u8]) -> Vec<u8> {
+    let mut descriptor = vec![0xea, 0x07, 11, 25, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    descriptor.extend((24 + certificate.len() as u32).to_le_bytes());
     descriptor.extend([0x00, 0x02, 0xf1, 0x0e]);
     descriptor.extend([0x9d, 0xd2, 0xaf, 0x4a, 0xdf, 0x68, 0xee, 0x49, 0x8a, 0xa9, 0x34, 0x7d, 0x37, 0x56, 0x65, 0xa7]);
-    let whole = [descriptor.clone(), b"value".to_vec()].concat();
-    let changed = |at: usize| {
-        let mut changed = whole.clone();
-        changed[at] ^= 0x80;
-        changed
-    };
-    let mut shapes = vec![Vec::new(), descriptor[..20].to_vec(), descriptor.clone(), whole.clone()];
-    // Pad1, Nanosecond, TimeZone, Daylight, Pad2, dwLength, wRevision, wCertificateType, CertType.
-    shapes.extend([7, 8, 12, 14, 15, 16, 20, 22, 24].map(changed));
+    [&descriptor, certificate].concat()
+}
+
+#[test]
+fn no_authentication_descriptor_passes() {
     let mut machine = Machine::new(4096);
-    for data in shapes {
-        for attributes in [NV | BS | TIME_BASED, NV | BS | RT | TIME_BASED, NV | BS | TIME_BASED | APPEND, TIME_BASED] {
-            assert_eq!(machine.set("Signed", attributes, &data), Err(Error::SecurityViolation), "{data:x?}");
+    let mut refusal = |data: &[u8]| {
+        let told = machine.set("Signed", NV | BS | TIME_BASED, data);
+        for attributes in [NV | BS | RT | TIME_BASED, NV | BS | TIME_BASED | APPEND, TIME_BASED] {
+            assert_eq!(machine.set("Signed", attributes, data), told);
         }
-        assert_eq!(machine.set("Signed", NV | BS | RT | COUNTED, &data), Err(Error::Unsupported));
-        let enhanced = NV | BS | RT | efi::VARIABLE_ENHANCED_AUTHENTICATED_ACCESS;
-        assert_eq!(machine.set("Signed", enhanced, &data), Err(Error::Unsupported));
+        assert_eq!(machine.set("Signed", NV | BS | RT | COUNTED, data), Err(Error::Unsupported));
+        assert_eq!(machine.set("Signed", NV | BS | RT | ENHANCED, data), Err(Error::Unsupported));
+        assert_eq!(machine.used, 0);
+        told.unwrap_err()
+    };
+    let with_value = |certificate: &[u8]| [descriptor(certificate), b"value".to_vec()].concat();
+    for in_content in [false, true] {
+        // SHA-256 and its like are taken by firmware that can verify; SHA-1, SHA-224 and MD5 by none.
+        for last in 1..=3 {
+            let digest = [&SHA256[..8], &[last]].concat();
+            assert_eq!(refusal(&with_value(&signed_data(&digest, in_content))), Error::SecurityViolation);
+            // Without a value, as one that deletes.
+            assert_eq!(refusal(&descriptor(&signed_data(&digest, in_content))), Error::SecurityViolation);
+        }
+        let sha224 = [&SHA256[..8], &[4]].concat();
+        let rsa = [0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1];
+        for other in [&sha224[..], &[0x2b, 14, 3, 2, 26], &[0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 2, 5], &rsa, &[]] {
+            let certificate = signed_data(other, in_content);
+            let whole = with_value(&certificate);
+            assert_eq!(refusal(&whole), Error::InvalidParameter);
+            // Which is told of a descriptor that is whole, up to the algorithm: Pad1, Nanosecond, TimeZone, Daylight,
+            // Pad2, dwLength, wRevision, wCertificateType, CertType, and each element with its length.
+            let signed = if in_content { 59 } else { 40 };
+            let content = if in_content { &[40, 41, 44, 45, 46, 54, 55, 56][..] } else { &[] };
+            let signed = [0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12].map(|at| signed + at);
+            for at in (7..16).chain(17..40).chain(content.iter().copied()).chain(signed) {
+                for wrong in [0xff, 0x80] {
+                    let mut changed = whole.clone();
+                    changed[at] = wrong;
+                    assert_eq!(refusal(&changed), Error::SecurityViolation, "{at} of {changed:x?}");
+                }
+            }
+            for length in 0..descriptor(&certificate).len() {
+                assert_eq!(refusal(&whole[..length]), Error::SecurityViolation, "{length}");
+            }
+            // dwLength ends before the certificate does, or in front of it.
+            for length in [0, 8, 23, 24, 30] {
+                let mut changed = whole.clone();
+                changed[16..20].copy_from_slice(&u32::to_le_bytes(length));
+                assert_eq!(refusal(&changed), Error::SecurityViolation, "{length}");
+            }
+        }
     }
-    assert_eq!(machine.used, 0);
+    for data in [&[][..], &[0; 64], &descriptor(&[]), &descriptor(&[0x30, 0x80, 0, 0]), &descriptor(&[0x30, 0x85])] {
+        assert_eq!(refusal(data), Error::SecurityViolation);
+    }
+}
+
+#[test]
+fn a_descriptor_changes_no_variable_that_was_made_without() {
+    let mut machine = Machine::new(4096);
+    machine.set("Plain", NV | BS | RT, b"1").unwrap();
+    for data in [&b""[..], b"2", &descriptor(&signed_data(&SHA256, false))] {
+        for attributes in [NV | BS | RT | TIME_BASED, NV | BS | RT | TIME_BASED | APPEND, TIME_BASED] {
+            assert_eq!(machine.set("Plain", attributes, data), Err(Error::InvalidParameter));
+        }
+    }
+    assert_eq!(machine.get("Plain"), Ok((NV | BS | RT, b"1".to_vec())));
 }
 
 /// The same rules told another way: a list, and one decision after the other.
@@ -394,15 +502,19 @@ impl Model {
             // None of the names used here is that of a record.
             return Err(Error::InvalidParameter);
         }
-        if bit(0x20) {
-            return Err(Error::SecurityViolation);
-        }
         if name.len() + data.len() > 65536 {
             return Err(Error::InvalidParameter);
         }
         let deletes = !bit(BS) || data.is_empty() && !bit(APPEND);
         let index = self.list.iter().position(|(n, g, _, _)| n == name && *g == guid);
         let kept = attributes & !APPEND;
+        if bit(0x20) {
+            return match (index, phase) {
+                (None, Phase::Boot) => Err(Error::SecurityViolation),
+                (None, Phase::Runtime) if attributes & 7 == 7 => Err(Error::SecurityViolation),
+                _ => Err(Error::InvalidParameter),
+            };
+        }
         let Some(index) = index else {
             if deletes {
                 return Err(Error::NotFound);

@@ -20,10 +20,13 @@ const READ_ONLY: &[u8] = b"SetupMode SecureBoot AuditMode DeployedMode VendorKey
     LangCodes PlatformLangCodes";
 
 /// Global variables that the specification lets change only with a signature.
-const AUTHENTICATED_GLOBAL: &[u8] = b"PK KEK OsRecoveryOrder";
+const POLICY_GLOBAL: &[u8] = b"PK KEK OsRecoveryOrder";
 
 /// Signature databases, which also change only with a signature.
-const AUTHENTICATED_DATABASE: &[u8] = b"db dbx dbt dbr";
+const POLICY_DATABASE: &[u8] = b"db dbx dbt dbr";
+
+/// The name of numbered variables that do, too, whoever their vendor is.
+const POLICY_NUMBERED: &[u8] = b"OsRecovery";
 
 /// Global variables that others write too and that outlive a reset, where there is storage that does.
 const PERSISTENT_GLOBAL: &[u8] =
@@ -39,6 +42,9 @@ const PRESENT_GLOBAL: &[u8] = b"BootCurrent ConInDev ConOutDev ErrOutDev";
 /// Whether a variable may be made with these attributes. What has a vendor that the specification defines must be a
 /// variable that it defines, with the attributes that it gives (UEFI 2.10, section 3.3 and table 3.1).
 pub fn may_create(name: &[u8], guid: &Guid, attributes: u32) -> bool {
+    if is_secure_boot_policy(name, guid) {
+        return attributes == PERSISTENT | efi::VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS;
+    }
     if *guid == efi::GLOBAL_VARIABLE {
         let wanted = if is_among(name, PERSISTENT_GLOBAL) || is_numbered(name, NUMBERED) {
             PERSISTENT
@@ -59,10 +65,12 @@ pub fn is_read_only(name: &[u8], guid: &Guid) -> bool {
     *guid == efi::GLOBAL_VARIABLE && (is_among(name, READ_ONLY) || is_numbered(name, b"PlatformRecovery"))
 }
 
-/// Whether this variable must not change without a verified signature, whatever the attributes.
-pub fn is_authenticated(name: &[u8], guid: &Guid) -> bool {
-    *guid == efi::GLOBAL_VARIABLE && is_among(name, AUTHENTICATED_GLOBAL)
-        || *guid == IMAGE_SECURITY_DATABASE && is_among(name, AUTHENTICATED_DATABASE)
+/// Whether this is a secure boot policy variable, which must not change without a verified signature (UEFI 2.11,
+/// section 8.2.6).
+fn is_secure_boot_policy(name: &[u8], guid: &Guid) -> bool {
+    *guid == efi::GLOBAL_VARIABLE && is_among(name, POLICY_GLOBAL)
+        || *guid == IMAGE_SECURITY_DATABASE && is_among(name, POLICY_DATABASE)
+        || is_numbered(name, POLICY_NUMBERED)
 }
 
 /// Whether this is a name for a hardware error record: `HwErrRec` and four hexadecimal digits
