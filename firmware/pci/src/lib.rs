@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod access;
 mod capability;
 mod resources;
 mod scan;

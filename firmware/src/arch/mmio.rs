@@ -63,4 +63,24 @@ impl Mmio {
         read32, write32, u32, "ldr {value:w}, [{address}]", "str {value:w}, [{address}]";
         read64, write64, u64, "ldr {value}, [{address}]", "str {value}, [{address}]";
     }
+
+    /// Reads the register of `size` bytes (1, 2, 4 or 8) at byte `offset`; zero outside the range.
+    pub fn read(&self, offset: u64, size: u64) -> u64 {
+        match size {
+            1 => self.read8(offset).into(),
+            2 => self.read16(offset).into(),
+            4 => self.read32(offset).into(),
+            _ => self.read64(offset),
+        }
+    }
+
+    /// Writes the low `size` bytes (1, 2, 4 or 8) of `value` to the register at byte `offset`; nothing outside the range.
+    pub fn write(&self, offset: u64, size: u64, value: u64) {
+        match size {
+            1 => self.write8(offset, value as u8),
+            2 => self.write16(offset, value as u16),
+            4 => self.write32(offset, value as u32),
+            _ => self.write64(offset, value),
+        }
+    }
 }

@@ -13,10 +13,10 @@ use super::hand_over::{announce, install_device_tree};
 use super::menu::{self, Choice};
 use super::options::{self, BootOption};
 use super::{Error, Platform};
-use crate::devices::disks;
 use crate::devices::fw_cfg::FwCfg;
+use crate::devices::{disks, pci};
 use crate::efi::image::{self, LoadError};
-use crate::efi::protocols::block_io;
+use crate::efi::protocols::{self, block_io};
 use crate::efi::{services, variables};
 use crate::{log, measurement};
 
@@ -56,12 +56,14 @@ pub fn boot(platform: &Platform<'_>, mut fw_cfg: Option<FwCfg>) -> Result<Infall
     Err(if count == 0 { Error::NothingToBoot } else { Error::AllFailed(count) })
 }
 
-/// Offers the disks, with what is on them.
+/// Offers what is on PCI, and the disks with what is on them.
 ///
 /// # Errors
 /// [`Error::Manager`]: no memory.
 pub fn find_disks(platform: &Platform<'_>) -> Result<(), Error> {
-    block_io::install(disks::find(platform.machine)).map_err(Error::Manager)?;
+    let hosts = pci::find(platform.machine);
+    protocols::pci::install(hosts).map_err(Error::Manager)?;
+    block_io::install(disks::find(platform.machine, hosts)).map_err(Error::Manager)?;
     for handle in services::all_handles().unwrap_or_default() {
         // Most handles are no controllers, which is no fault of theirs.
         let _ = services::connect_controller(handle, true);

@@ -28,8 +28,8 @@ const MAX_DIRECT: usize = 4 << 20;
 /// Where a disk is, as far as its device path goes.
 #[derive(Clone)]
 pub enum Place {
-    /// Behind a host bridge: device and function, through each bridge.
-    Pci(usize, Vec<(u8, u8)>),
+    /// Behind a host bridge with this number: device and function, through each bridge.
+    Pci(u32, Vec<(u8, u8)>),
     /// An MMIO transport, by its address.
     Mmio(u64),
 }
@@ -61,8 +61,6 @@ pub struct Disk {
 
 /// What transfers go through; one is under way at a time.
 static WINDOW: Mutex<Option<Window>> = Mutex::new(None);
-/// The host bridges, with the functions that were made masters of the bus.
-static MASTERS: Mutex<Vec<(Host, Vec<pci::Address>)>> = Mutex::new(Vec::new());
 
 impl Disk {
     /// The medium.
@@ -184,15 +182,17 @@ impl Disk {
     }
 }
 
-/// Finds the disks. A device that cannot be used is named and left out.
-pub fn find(machine: &Machine) -> Vec<Disk> {
+/// Finds the disks, behind `hosts` and elsewhere. A device that cannot be used is named and left out.
+pub fn find(machine: &Machine, hosts: &[Host]) -> Vec<Disk> {
     let mut disks = Vec::new();
     let size = if realm::is_realm() { MAX_BOUNCE } else { 1 };
     *WINDOW.lock() = Window::new(size);
-    for (number, bridge) in machine.pcie.iter().enumerate() {
-        match Host::new(bridge) {
-            Ok(host) => on_pci(&mut disks, host, number),
-            Err(error) => log::warn!("pci: {error}"),
+    for host in hosts {
+        for function in &host.functions {
+            if let Some(kind) = virtio::pci::device_type(function.vendor, function.device) {
+                let place = Place::Pci(host.number, host.steps(function));
+                add(&mut disks, &place, kind, Bus::Pci, || glue::pci(host, function));
+            }
         }
     }
     for transport in &machine.virtio_mmio {
@@ -207,22 +207,6 @@ pub fn find(machine: &Machine) -> Vec<Disk> {
         }
     }
     disks
-}
-
-fn on_pci(disks: &mut Vec<Disk>, host: Host, number: usize) {
-    let mut masters = Vec::new();
-    for function in &host.functions {
-        let Some(kind) = virtio::pci::device_type(function.vendor, function.device) else { continue };
-        let mut nodes = Vec::new();
-        let mut next = Some(function);
-        while let Some(at) = next {
-            nodes.insert(0, (at.address.device, at.address.function));
-            next = at.parent.and_then(|parent| host.functions.get(parent));
-        }
-        masters.push(function.address);
-        add(disks, &Place::Pci(number, nodes), kind, Bus::Pci, || glue::pci(&host, function));
-    }
-    MASTERS.lock().push((host, masters));
 }
 
 /// Starts a device with each form of address in turn, until it answers.
@@ -282,13 +266,4 @@ fn start(
         form,
     }));
     Ok(())
-}
-
-/// Takes the bus away from every function that had it.
-pub fn stop_masters() {
-    for (host, masters) in MASTERS.lock().iter() {
-        for address in masters {
-            host.enable(*address, false);
-        }
-    }
 }

@@ -5,6 +5,6 @@ pub mod device_tree;
 pub mod disks;
 pub mod fw_cfg;
 mod ns16550;
-mod pci;
+pub mod pci;
 mod pl011;
 mod virtio;

@@ -1,5 +1,6 @@
-//! The bookkeeping behind EDKII_IOMMU_PROTOCOL (EDK2, MdeModulePkg/Include/Protocol/IoMmu.h) where devices reach
-//! one pool of memory only: what is mapped, and what was allocated.
+//! The bookkeeping behind EDKII_IOMMU_PROTOCOL (EDK2, MdeModulePkg/Include/Protocol/IoMmu.h) and the transfers of
+//! EFI_PCI_IO_PROTOCOL (UEFI 2.11, 14.4), where devices reach one pool of memory only, or all: what is mapped, and what
+//! was allocated.
 
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,23 @@ pub enum IommuError {
     OutOfResources,
 }
 
+/// Whether the attributes of an allocation say that the device reaches 64-bit addresses.
+///
+/// # Errors
+/// [`IommuError::Unsupported`] when there are others.
+pub fn is_wide(attributes: u64) -> Result<bool, IommuError> {
+    if attributes & !ATTRIBUTES != 0 {
+        return Err(IommuError::Unsupported);
+    }
+    Ok(attributes & DUAL_ADDRESS_CYCLE != 0)
+}
+
 /// The memory that devices reach.
 pub trait DeviceMemory {
     /// A part of it, cleared when it is taken and when it is dropped.
     type Piece;
+    /// Whether devices reach the callers' memory, too.
+    fn is_all(&self) -> bool;
     /// Takes `size` bytes, rounded up to pages.
     fn take(&mut self, size: usize) -> Option<Self::Piece>;
     /// Where the CPU has the piece, and how many bytes there are.
@@ -48,7 +62,7 @@ pub trait DeviceMemory {
 
 #[derive(Debug)]
 struct Mapping<P> {
-    /// None for a common buffer, which is where the device works itself.
+    /// None where the device works on the buffer itself.
     bounce: Option<P>,
     /// What the device writes goes back to the caller.
     written: bool,
@@ -83,7 +97,13 @@ impl<M: DeviceMemory> Iommu<M> {
         if size == 0 {
             return Err(IommuError::Invalid);
         }
-        let (bounce, at) = if kind == 2 {
+        let reaches = |memory: &M, at| {
+            let end = memory.device_address(at).checked_add(size as u64);
+            end.is_some_and(|end| end <= limit)
+        };
+        let (bounce, at) = if self.memory.is_all() && (kind == 2 || reaches(&self.memory, host)) {
+            (None, host)
+        } else if kind == 2 {
             let inside = |piece: &M::Piece| {
                 let (start, length) = self.memory.cpu_range(piece);
                 start <= host && end <= start.saturating_add(length)
@@ -100,10 +120,10 @@ impl<M: DeviceMemory> Iommu<M> {
             let (at, _) = self.memory.cpu_range(&piece);
             (Some(piece), at)
         };
-        let device = self.memory.device_address(at);
-        if device.checked_add(size as u64).is_none_or(|end| end > limit) {
+        if !reaches(&self.memory, at) {
             return Err(if bounce.is_some() { IommuError::OutOfResources } else { IommuError::Unsupported });
         }
+        let device = self.memory.device_address(at);
         let mapping = Mapping { bounce, written: kind == 1, host, size };
         let name = self.mappings.insert(mapping).map_err(|_| IommuError::OutOfResources)?;
         Ok((device, name))
@@ -128,9 +148,7 @@ impl<M: DeviceMemory> Iommu<M> {
 
     /// AllocateBuffer(): `pages` for common buffers, and where the CPU has them.
     pub fn allocate(&mut self, pages: usize, attributes: u64) -> Result<u64, IommuError> {
-        if attributes & !ATTRIBUTES != 0 {
-            return Err(IommuError::Unsupported);
-        }
+        let limit = if is_wide(attributes)? { u64::MAX } else { LIMIT_32 };
         if pages == 0 {
             return Err(IommuError::Invalid);
         }
@@ -138,7 +156,6 @@ impl<M: DeviceMemory> Iommu<M> {
         self.buffers.try_reserve(1).map_err(|_| IommuError::OutOfResources)?;
         let piece = self.memory.take(size).ok_or(IommuError::OutOfResources)?;
         let (start, length) = self.memory.cpu_range(&piece);
-        let limit = if attributes & DUAL_ADDRESS_CYCLE == 0 { LIMIT_32 } else { u64::MAX };
         if self.memory.device_address(start).checked_add(length).is_none_or(|end| end > limit) {
             return Err(IommuError::OutOfResources);
         }

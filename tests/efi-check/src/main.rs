@@ -40,6 +40,7 @@ mod memory;
 mod options;
 mod paging;
 mod paths;
+mod pci;
 mod pe;
 mod protocols;
 mod read;
@@ -111,6 +112,10 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     if options.selects("iommu") {
         say!("# iommu");
         iommu::run(&options);
+    }
+    if options.selects("pci") {
+        say!("# pci");
+        pci::run(&options);
     }
     if options.selects("fuzz") {
         say!("# fuzz");

@@ -12,6 +12,7 @@ use uefi::proto::device_path::text::{AllowShortcuts, DevicePathToText, DisplayOn
 use uefi::proto::device_path::{DevicePath, LoadedImageDevicePath};
 use uefi::proto::loaded_image::LoadedImage;
 use uefi::proto::misc::Timestamp;
+use uefi::proto::pci::root_bridge::PciRootBridgeIo;
 use uefi::proto::rng::Rng;
 use uefi::proto::string::unicode_collation::UnicodeCollation;
 use uefi::proto::{ProtocolPointer, unsafe_protocol};
@@ -134,6 +135,7 @@ fn others() {
         boot::stall(core::time::Duration::from_millis(1));
         clock.get_properties().is_ok_and(|properties| properties.frequency > 0) && clock.get_timestamp() > first
     });
+    with::<PciRootBridgeIo>("PciRootBridgeIo", |bridge| bridge.enumerate().is_ok_and(|tree| tree.iter().count() > 0));
     with::<UnicodeCollation>("UnicodeCollation", |collation| {
         collation.stri_coll(cstr16!("Name"), cstr16!("nAME")).is_eq()
             && collation.metai_match(cstr16!("boot.efi"), cstr16!("*.EFI"))

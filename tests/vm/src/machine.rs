@@ -7,6 +7,25 @@ use std::process::Command;
 /// The emulator.
 pub const QEMU: &str = "qemu-system-aarch64";
 
+/// Devices for the checks of PCI in `tests/efi-check`: memory behind a BAR, QEMU's teaching device with DMA to any
+/// address, a virtio device behind a bridge, and a disk of zeros.
+pub const PCI_DEVICES: [&str; 14] = [
+    "-object",
+    "memory-backend-ram,id=bar,size=1M,share=on",
+    "-device",
+    "ivshmem-plain,memdev=bar",
+    "-device",
+    "edu,dma_mask=0xffffffffffff",
+    "-device",
+    "pcie-root-port,id=bridge",
+    "-device",
+    "virtio-balloon-pci,bus=bridge,iommu_platform=on",
+    "-drive",
+    "if=none,id=zeros,driver=null-co,size=1M,read-zeroes=on",
+    "-device",
+    "virtio-blk-pci,drive=zeros,disable-legacy=on,iommu_platform=on",
+];
+
 /// A virtual machine that has not been started.
 #[derive(Clone, Debug)]
 pub struct Machine {

@@ -7,21 +7,20 @@ use core::ffi::c_void;
 use core::{ptr, slice};
 
 use formats::bootorder::VIRTIO_MMIO;
-use formats::device_path::{Builder, TYPE_HARDWARE, TYPE_MESSAGING};
+use formats::device_path::{Builder, TYPE_MESSAGING};
 use r_efi::efi::{Boolean, Lba, Status};
-use r_efi::protocols::{block_io, device_path};
+use r_efi::protocols::{block_io, device_path, pci_io};
 use spin::Mutex;
 use virtio::Error;
 
 use super::super::services;
 use super::block_io2::{self, BlockIo2};
-use super::leak;
-use crate::devices::disks::{self, Disk, Place};
+use super::{leak, pci};
+use crate::devices::{
+    self,
+    disks::{Disk, Place},
+};
 
-/// EISA ID of "PNP0A03", a PCI root (UEFI 2.11, 10.4.2).
-const PNP0A03: u32 = 0x0a03_41d0;
-/// Hardware sub-type: PCI (10.3.2.1).
-const HARDWARE_PCI: u8 = 1;
 /// Messaging sub-type: SCSI (10.3.4.2).
 const MESSAGING_SCSI: u8 = 2;
 
@@ -74,6 +73,10 @@ pub fn install(found: Vec<Disk>) -> Result<(), Status> {
         let instance = Box::into_raw(instance);
         INSTANCES.lock().push(Pointer(instance));
         let handle = services::install_protocol(None, &device_path::PROTOCOL_GUID, path)?;
+        // SAFETY: the path was made above and stays as it is meanwhile.
+        if let Ok((function, _)) = unsafe { services::locate_device_path(&pci_io::PROTOCOL_GUID, path.cast()) } {
+            pci::drive(function, handle);
+        }
         services::install_protocol(Some(handle), &block_io::PROTOCOL_GUID, instance.cast())?;
         // SAFETY: the instance was made above and is never freed.
         let media = unsafe { &raw const (*instance).media };
@@ -89,20 +92,14 @@ pub fn stop() {
         // SAFETY: the instance was leaked by `install`, and no member of it is running.
         unsafe { (**instance).disk.stop() };
     }
-    disks::stop_masters();
+    devices::pci::stop_masters();
 }
 
 /// PciRoot(n)/Pci(d,f)…, or the vendor node that EDK2 has for virtio-mmio; then the unit of a SCSI host.
 fn path(disk: &Disk) -> Builder {
     let mut path = match &disk.place {
         Place::Mmio(address) => Builder::new().vendor_hardware(&VIRTIO_MMIO, &address.to_le_bytes()),
-        Place::Pci(root, steps) => {
-            // There are at most sixteen roots.
-            let root = Builder::new().acpi(PNP0A03, *root as u32);
-            steps
-                .iter()
-                .fold(root, |path, (device, function)| path.node(TYPE_HARDWARE, HARDWARE_PCI, &[&[*function, *device]]))
-        }
+        Place::Pci(root, steps) => pci::path(*root, steps),
     };
     if let Some(unit) = disk.scsi_address() {
         let target = u16::from(unit.target).to_le_bytes();

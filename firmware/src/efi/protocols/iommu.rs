@@ -1,5 +1,7 @@
-//! EDKII_IOMMU_PROTOCOL (EDK2, MdeModulePkg/Include/Protocol/IoMmu.h), in realms: shared memory for the drivers that are
-//! loaded and look for it. In a plain VM every device reaches all memory, and the protocol is not there.
+//! Memory for the transfers of the drivers that images bring: the members that EDKII_IOMMU_PROTOCOL (EDK2,
+//! MdeModulePkg/Include/Protocol/IoMmu.h) and the PCI protocols (UEFI 2.11, 14.2 and 14.4) have in common.
+//!
+//! In a realm it is shared memory. In a plain VM devices reach all memory, and EDKII_IOMMU_PROTOCOL is not there.
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
@@ -8,8 +10,10 @@ use core::ptr;
 
 use r_efi::efi::{self, Guid, Handle, MemoryType, PhysicalAddress, Status};
 use spin::Mutex;
-use uefi_core::iommu::{DeviceMemory, Iommu, IommuError};
+use uefi_core::iommu::{DeviceMemory, Iommu, IommuError, is_wide};
+use uefi_core::memory_map::PAGE_SIZE;
 
+use super::super::services::{self, Placement};
 use crate::memory::dma::{self, Bus};
 use crate::memory::shared::SharedBuffer;
 use crate::realm;
@@ -24,18 +28,18 @@ const REVISION: u64 = 0x0001_0000;
 #[repr(C)]
 pub struct Protocol {
     revision: u64,
-    set_attribute: unsafe extern "efiapi" fn(*mut Protocol, Handle, *mut c_void, u64) -> Status,
+    set_attribute: unsafe extern "efiapi" fn(*mut c_void, Handle, *mut c_void, u64) -> Status,
     map: unsafe extern "efiapi" fn(
-        *mut Protocol,
+        *mut c_void,
         u32,
         *mut c_void,
         *mut usize,
         *mut PhysicalAddress,
         *mut *mut c_void,
     ) -> Status,
-    unmap: unsafe extern "efiapi" fn(*mut Protocol, *mut c_void) -> Status,
-    allocate_buffer: unsafe extern "efiapi" fn(*mut Protocol, u32, MemoryType, usize, *mut *mut c_void, u64) -> Status,
-    free_buffer: unsafe extern "efiapi" fn(*mut Protocol, usize, *mut c_void) -> Status,
+    unmap: unsafe extern "efiapi" fn(*mut c_void, *mut c_void) -> Status,
+    allocate_buffer: unsafe extern "efiapi" fn(*mut c_void, u32, MemoryType, usize, *mut *mut c_void, u64) -> Status,
+    free_buffer: unsafe extern "efiapi" fn(*mut c_void, usize, *mut c_void) -> Status,
 }
 
 /// The pool of shared memory, for drivers of PCI devices.
@@ -43,6 +47,10 @@ struct SharedMemory;
 
 impl DeviceMemory for SharedMemory {
     type Piece = SharedBuffer;
+
+    fn is_all(&self) -> bool {
+        !realm::is_realm()
+    }
 
     fn take(&mut self, size: usize) -> Option<SharedBuffer> {
         SharedBuffer::take(size)
@@ -77,16 +85,19 @@ pub fn create() -> Option<*mut Protocol> {
 }
 
 fn status(result: Result<(), IommuError>) -> Status {
-    match result {
-        Ok(()) => Status::SUCCESS,
-        Err(IommuError::Invalid) => Status::INVALID_PARAMETER,
-        Err(IommuError::Unsupported) => Status::UNSUPPORTED,
-        Err(IommuError::OutOfResources) => Status::OUT_OF_RESOURCES,
+    result.err().map_or(Status::SUCCESS, to_status)
+}
+
+fn to_status(error: IommuError) -> Status {
+    match error {
+        IommuError::Invalid => Status::INVALID_PARAMETER,
+        IommuError::Unsupported => Status::UNSUPPORTED,
+        IommuError::OutOfResources => Status::OUT_OF_RESOURCES,
     }
 }
 
 unsafe extern "efiapi" fn set_attribute(
-    _this: *mut Protocol,
+    _this: *mut c_void,
     device: Handle,
     mapping: *mut c_void,
     access: u64,
@@ -97,8 +108,9 @@ unsafe extern "efiapi" fn set_attribute(
     status(IOMMU.lock().set_attribute(mapping.addr() as u64, access))
 }
 
-unsafe extern "efiapi" fn map(
-    _this: *mut Protocol,
+/// Member of all three.
+pub unsafe extern "efiapi" fn map(
+    _this: *mut c_void,
     operation: u32,
     host: *mut c_void,
     size: *mut usize,
@@ -120,12 +132,14 @@ unsafe extern "efiapi" fn map(
     }))
 }
 
-unsafe extern "efiapi" fn unmap(_this: *mut Protocol, mapping: *mut c_void) -> Status {
+/// Member of all three.
+pub unsafe extern "efiapi" fn unmap(_this: *mut c_void, mapping: *mut c_void) -> Status {
     status(IOMMU.lock().unmap(mapping.addr() as u64))
 }
 
-unsafe extern "efiapi" fn allocate_buffer(
-    _this: *mut Protocol,
+/// Member of all three.
+pub unsafe extern "efiapi" fn allocate_buffer(
+    _this: *mut c_void,
     _type: u32,
     memory_type: MemoryType,
     pages: usize,
@@ -135,19 +149,36 @@ unsafe extern "efiapi" fn allocate_buffer(
     if host.is_null() {
         return Status::INVALID_PARAMETER;
     }
-    match memory_type {
-        efi::BOOT_SERVICES_DATA => {}
+    let result = match memory_type {
+        efi::BOOT_SERVICES_DATA | efi::RUNTIME_SERVICES_DATA if !realm::is_realm() => {
+            allocate_pages(memory_type, pages as u64, attributes)
+        }
+        efi::BOOT_SERVICES_DATA => IOMMU.lock().allocate(pages, attributes).map_err(to_status),
         // Shared memory ends with boot services.
-        efi::RUNTIME_SERVICES_DATA => return Status::UNSUPPORTED,
-        _ => return Status::INVALID_PARAMETER,
+        efi::RUNTIME_SERVICES_DATA => Err(Status::UNSUPPORTED),
+        _ => Err(Status::INVALID_PARAMETER),
+    };
+    match result {
+        Ok(address) => {
+            // SAFETY: not null; the caller passes a place to write to.
+            unsafe { host.write_unaligned(ptr::with_exposed_provenance_mut(address as usize)) };
+            Status::SUCCESS
+        }
+        Err(status) => status,
     }
-    let result = IOMMU.lock().allocate(pages, attributes);
-    status(result.map(|address| {
-        // SAFETY: not null; the caller passes a place to write to.
-        unsafe { host.write_unaligned(ptr::with_exposed_provenance_mut(address as usize)) };
-    }))
 }
 
-unsafe extern "efiapi" fn free_buffer(_this: *mut Protocol, pages: usize, host: *mut c_void) -> Status {
-    status(IOMMU.lock().free(pages, host.addr() as u64))
+/// Memory that a device reaches in a plain VM.
+fn allocate_pages(memory_type: MemoryType, pages: u64, attributes: u64) -> Result<u64, Status> {
+    let wide = is_wide(attributes).map_err(to_status)?;
+    let placement = if wide { Placement::Any } else { Placement::Below(u32::MAX.into()) };
+    services::allocate_pages(placement, memory_type, pages, PAGE_SIZE)
+}
+
+/// Member of all three.
+pub unsafe extern "efiapi" fn free_buffer(_this: *mut c_void, pages: usize, host: *mut c_void) -> Status {
+    if realm::is_realm() {
+        return status(IOMMU.lock().free(pages, host.addr() as u64));
+    }
+    services::free_pages(host.addr() as u64, pages as u64).err().map_or(Status::SUCCESS, |_| Status::INVALID_PARAMETER)
 }

@@ -13,6 +13,7 @@ mod hii;
 pub mod initrd;
 mod iommu;
 mod memory_attribute;
+pub mod pci;
 mod reset_notification;
 mod rng;
 mod serial_io;

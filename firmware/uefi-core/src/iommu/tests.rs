@@ -19,6 +19,7 @@ struct Fake {
     caller: Bytes,
     taken: Rc<RefCell<Vec<bool>>>,
     alias: u64,
+    all: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,10 @@ impl Drop for Piece {
 
 impl DeviceMemory for Fake {
     type Piece = Piece;
+
+    fn is_all(&self) -> bool {
+        self.all
+    }
 
     fn take(&mut self, size: usize) -> Option<Piece> {
         let count = size.div_ceil(4096);
@@ -75,9 +80,13 @@ struct Test {
 }
 
 fn test(alias: u64) -> Test {
+    with(alias, false)
+}
+
+fn with(alias: u64, all: bool) -> Test {
     let (pool, caller) = (Bytes::new(vec![0xff; 8 * 4096].into()), Bytes::new(vec![7; 16].into()));
     let taken = Rc::new(RefCell::new(vec![false; 8]));
-    let fake = Fake { pool: pool.clone(), caller: caller.clone(), taken: taken.clone(), alias };
+    let fake = Fake { pool: pool.clone(), caller: caller.clone(), taken: taken.clone(), alias, all };
     Test { iommu: Iommu::new(fake), pool, caller, taken }
 }
 
@@ -128,6 +137,23 @@ fn common_buffers_are_those_that_were_allocated() {
     assert_eq!(t.iommu.free(2, start), Ok(()));
     assert_eq!(t.iommu.free(2, start), Err(IommuError::Invalid));
     assert_eq!(t.in_use(), 0);
+}
+
+#[test]
+fn where_devices_reach_all_memory_nothing_is_copied() {
+    const ABOVE: u64 = 1 << 32;
+    let mut t = with(0, true);
+    for operation in [READ, WRITE, COMMON] {
+        let (device, name) = t.iommu.map(operation, CALLER, 16).unwrap();
+        assert_eq!((device, t.in_use()), (CALLER, 0));
+        assert_eq!(t.iommu.unmap(name), Ok(()));
+        assert_eq!(t.iommu.unmap(name), Err(IommuError::Invalid));
+    }
+    // What a device does not reach is copied, and is no common buffer.
+    let (device, _) = t.iommu.map(WRITE, ABOVE - 1, 2).unwrap();
+    assert_eq!((device, t.in_use()), (POOL, 1));
+    assert_eq!(t.iommu.map(COMMON, ABOVE, 16), Err(IommuError::Unsupported));
+    assert_eq!(t.iommu.map(COMMON + 3, ABOVE, 16).map(|(device, _)| device), Ok(ABOVE));
 }
 
 #[test]

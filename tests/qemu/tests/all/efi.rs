@@ -3,12 +3,13 @@
 
 use anyhow::Result;
 use qemu_tests::{BOOT_LIMIT, Boot, PLAIN, all_hold, present, run};
+use vm::machine::PCI_DEVICES;
 use vm::workspace;
 
 fn passes(boot: &Boot, command_line: &str) -> Result<()> {
     present(&workspace::efi_check())?;
     // The initrd is what the program asks LoadFile2 for.
-    let machine = boot.machine().kernel(workspace::efi_check()).append(command_line);
+    let machine = boot.machine().kernel(workspace::efi_check()).append(command_line).args(PCI_DEVICES);
     all_hold(&run(&machine, BOOT_LIMIT)?)
 }
 

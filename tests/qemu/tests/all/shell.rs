@@ -73,6 +73,9 @@ fn commands_from_fw_cfg() -> Result<()> {
     shell.prints("dh -v", &["LoadedImage", "ImageBase", "HD(1,GPT,", "VenUtf8()", "SimpleTextOut"])?;
     shell.prints("devices", &["Device Name"])?;
     shell.prints("drivers", &["DRIVER NAME"])?;
+    shell.prints("pci", &["00   00   01    00 ==> ", "Vendor 1AF4 Device 1001 Prog Interface 0"])?;
+    shell.prints("dh -p PciIo", &["DevicePath(PciRoot(0x0)/Pci(0x1,0x0)) PCIIO"])?;
+    shell.prints("devtree", &["] PciRoot(0x0)\n   Ctrl[", "/Pci(0x1,0x0)\n     Ctrl[", "\n       Ctrl["])?;
     shell.prints("mode", &["Col    80 Row    25  *", "Col   100 Row    31"])?;
     shell.prints("smbiosview", &["Cannot get SMBIOS Table"])?;
     shell.prints("help map", &["Displays or defines file system mappings.", "MAP [-d <sname>]", "EXAMPLES"])?;

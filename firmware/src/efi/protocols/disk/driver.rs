@@ -31,11 +31,11 @@ struct Binding {
     driver: &'static dyn Driver,
 }
 
-/// Installs a driver on a handle of its own.
+/// Installs a driver on a handle of its own, by which it opens protocols.
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
-pub fn install(driver: &'static dyn Driver) -> Result<(), Status> {
+pub fn install(driver: &'static dyn Driver) -> Result<Handle, Status> {
     let protocol = driver_binding::Protocol {
         supported,
         start,
@@ -48,7 +48,7 @@ pub fn install(driver: &'static dyn Driver) -> Result<(), Status> {
     let handle = services::install_protocol(None, &driver_binding::PROTOCOL_GUID, binding.cast())?;
     // SAFETY: the binding was made above and is never freed.
     unsafe { (*binding).protocol.driver_binding_handle = handle };
-    Ok(())
+    Ok(handle)
 }
 
 /// The driver of a binding, and its agent.

@@ -16,7 +16,7 @@ use super::super::services::{self, handle_from, open_protocol};
 use super::file_system::FileSystems;
 
 pub use block_device::{EfiDisk, to_status};
-pub use driver::Driver;
+pub use driver::{Driver, install as install_driver};
 pub use measure::measure;
 
 /// Installs the drivers.
@@ -26,7 +26,7 @@ pub use measure::measure;
 pub fn install() -> Result<(), Status> {
     driver::install(&disk_io::DiskIo)?;
     driver::install(&partition::Partitions)?;
-    driver::install(&FileSystems)
+    driver::install(&FileSystems).map(drop)
 }
 
 /// Opens a protocol of a controller for the driver `agent`, which nobody else can then.
