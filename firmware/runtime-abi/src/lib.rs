@@ -62,7 +62,7 @@ impl ImageHeader {
     /// The bytes `realm-rt`, read as a little-endian number.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"realm-rt");
     /// Version of everything in this crate: the image and the firmware must agree.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
 
     /// Reads the header of the flat image `file` and checks all that the loader relies on; `None` if
     /// `file` is no image of this version, or names a place outside itself.

@@ -2,20 +2,20 @@
 #![expect(unsafe_code, reason = "the one place that makes references to the data part")]
 
 use core::cell::UnsafeCell;
+use core::convert::Infallible;
 use core::mem::{MaybeUninit, size_of};
-use core::slice;
 
 use realmfw_runtime::time::Zone;
-use realmfw_runtime::variables::{Phase, Seal, Store, Variables};
+use realmfw_runtime::variables::{Bank, Banks, Phase, Seal, Variables};
 use runtime_abi::{ALIGNMENT, Conduit, Tables};
 
 /// Length of the part with code and read-only data, in bytes.
 pub const CODE_SIZE: usize = ALIGNMENT;
 
-/// Length of the data part, in bytes: room for about 120 KiB of variables.
-pub const DATA_SIZE: usize = 2 * ALIGNMENT;
+/// Length of the data part, in bytes: room for about 120 KiB of variables, twice.
+pub const DATA_SIZE: usize = 4 * ALIGNMENT;
 
-const STORE_SIZE: usize = DATA_SIZE - size_of::<Tables>() - size_of::<State>() - size_of::<Seal>();
+const STORE_SIZE: usize = (DATA_SIZE - size_of::<Tables>() - size_of::<State>()) / 2 - size_of::<Seal>();
 
 /// What the services remember.
 #[repr(C)]
@@ -26,14 +26,12 @@ pub struct State {
     pub is_virtual: bool,
     /// How PSCI is called.
     pub conduit: Conduit,
-    /// What the clock cannot hold of the time.
-    pub zone: Zone,
     /// Where the clock's registers are now; zero if there is no clock.
     pub rtc_base: u64,
     /// The map of a `SetVirtualAddressMap()` in progress.
     pub conversion: Option<Conversion>,
-    /// How much of the store is taken, in bytes.
-    pub used: usize,
+    /// Where the variables are.
+    pub bank: Bank,
 }
 
 /// The parameters of a `SetVirtualAddressMap()` in progress.
@@ -53,8 +51,7 @@ pub struct Conversion {
 struct Data {
     tables: Tables,
     state: State,
-    seal: Seal,
-    store: [u8; STORE_SIZE],
+    banks: Banks<STORE_SIZE>,
 }
 
 /// What non-volatile variables leave free, in bytes: several times what the firmware's own volatile ones take.
@@ -103,36 +100,53 @@ pub fn with_state<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
 
 /// Lends the variables of the current phase to `use_them`, which calls nothing outside the image
 /// and neither this function nor [`with_state`].
-pub fn with_variables<R>(use_them: impl FnOnce(&mut Variables<'_>) -> R) -> R {
-    with_store(|state, _, bytes| {
-        let phase = state.phase;
-        use_them(&mut Variables::new(Store::new(bytes, &mut state.used), phase).with_reserve(RESERVE))
+pub fn with_variables<R>(use_them: impl FnOnce(&Variables<'_>) -> R) -> R {
+    with_banks(|state, banks| {
+        banks.read(state.bank, |store, _| use_them(&Variables::new(store, state.phase).with_reserve(RESERVE)))
     })
 }
 
-/// As [`with_variables`], and seals what a change leaves: a reset may come at any time. One that is refused changes
-/// nothing.
-pub fn change_variables<E>(change: impl FnOnce(&mut Variables<'_>) -> Result<(), E>) -> Result<(), E> {
-    with_variables(change)?;
-    with_store(|state, seal, bytes| *seal = Seal::over(bytes.get(..state.used).unwrap_or_default()));
-    Ok(())
+/// The zone that was set last.
+pub fn zone() -> Zone {
+    with_banks(|state, banks| banks.read(state.bank, |_, kept| kept.zone))
 }
 
-/// Takes the variables over that the memory still holds from before a reset, if it does.
-pub fn recover_variables() {
-    with_store(|state, seal, bytes| state.used = seal.opens(bytes).unwrap_or(0));
-    with_variables(|variables| variables.outlive_reset());
+/// Lends the variables and the zone to `change` likewise. What it leaves, and the monotonic count, is there after a
+/// reset, which may come at any time; one that is refused changes nothing.
+pub fn change<E>(change: impl FnOnce(&mut Variables<'_>, &mut Zone) -> Result<(), E>) -> Result<(), E> {
+    with_banks(|state, banks| {
+        let phase = state.phase;
+        banks.change(&mut state.bank, |store, kept| {
+            // SAFETY: the tables are this image's and nobody else is using them now.
+            kept.monotonic_high = unsafe { (*tables()).monotonic_high };
+            change(&mut Variables::new(store, phase).with_reserve(RESERVE), &mut kept.zone)
+        })
+    })
 }
 
-/// Lends the state, the seal and the store to `use_them`, under the conditions of [`with_state`].
-fn with_store<R>(use_them: impl FnOnce(&mut State, &mut Seal, &mut [u8]) -> R) -> R {
+/// Keeps the monotonic count, and the zone, if there is a new one.
+pub fn keep(zone: Option<Zone>) {
+    let Ok(()) = change::<Infallible>(|_, kept| {
+        *kept = zone.unwrap_or(*kept);
+        Ok(())
+    });
+}
+
+/// Takes over what the memory still holds from before a reset, if it `may`, and counts the reset.
+pub fn recover(may: bool) {
+    let kept = with_banks(|state, banks| {
+        state.bank = if may { banks.recover() } else { banks.clear() };
+        banks.read(state.bank, |_, kept| kept)
+    });
+    // SAFETY: as above.
+    unsafe { (*tables()).monotonic_high = kept.monotonic_high.wrapping_add(1) };
+}
+
+/// Lends the state and the banks to `use_them`, under the conditions of [`with_state`].
+fn with_banks<R>(use_them: impl FnOnce(&mut State, &mut Banks<STORE_SIZE>) -> R) -> R {
     with_state(|state| {
         // SAFETY: inside the static and apart from the state; memory of the region, which always has a value, and any
-        // is one of these types. No other reference exists, as above.
-        let (seal, bytes) = unsafe {
-            let bytes = slice::from_raw_parts_mut((&raw mut (*data()).store).cast::<u8>(), STORE_SIZE);
-            (&mut (*data()).seal, bytes)
-        };
-        use_them(state, seal, bytes)
+        // is one of this type. No other reference exists, as above.
+        use_them(state, unsafe { &mut (*data()).banks })
     })
 }

@@ -6,8 +6,7 @@ use core::ptr;
 use core::slice;
 
 use r_efi::efi::{self, RuntimeServices, SystemTable, TableHeader};
-use realmfw_runtime::time::Zone;
-use realmfw_runtime::variables::Phase;
+use realmfw_runtime::variables::{Bank, Phase};
 use runtime_abi::{Parameters, Tables, UEFI_REVISION, VENDOR, crc32};
 
 use crate::region::{self, State};
@@ -21,15 +20,13 @@ pub extern "C" fn initialize(parameters: *const Parameters) -> *mut Tables {
         phase: Phase::Boot,
         is_virtual: false,
         conduit: parameters.conduit,
-        zone: Zone::UNSPECIFIED,
         rtc_base: parameters.rtc_base,
         conversion: None,
-        used: 0,
+        bank: Bank::First,
     });
-    if parameters.memory_outlives_reset {
-        region::recover_variables();
-    }
-    let Ok(()) = region::change_variables::<Infallible>(|variables| {
+    region::recover(parameters.memory_outlives_reset);
+    let Ok(()) = region::change::<Infallible>(|variables, _| {
+        variables.outlive_reset();
         variables.create_defaults(parameters.memory_outlives_reset);
         Ok(())
     });

@@ -24,6 +24,13 @@ impl Zone {
     /// Before anybody has set one.
     pub const UNSPECIFIED: Self = Self { timezone: efi::UNSPECIFIED_TIMEZONE, daylight: 0 };
 
+    /// Whether both are in the ranges that `EFI_TIME` gives them.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        ((-1440..=1440).contains(&self.timezone) || self.timezone == efi::UNSPECIFIED_TIMEZONE)
+            && self.daylight & !(efi::TIME_ADJUST_DAYLIGHT | efi::TIME_IN_DAYLIGHT) == 0
+    }
+
     fn seconds(self) -> i64 {
         if self.timezone == efi::UNSPECIFIED_TIMEZONE { 0 } else { i64::from(self.timezone).wrapping_mul(MINUTE) }
     }
@@ -58,7 +65,7 @@ pub fn to_clock(time: &Time) -> Option<(u32, Zone)> {
     if !is_valid(time) {
         return None;
     }
-    let zone = Zone { timezone: time.timezone, daylight: time.daylight };
+    let zone = zone(time);
     let seconds = days(time.year, time.month, time.day)
         .wrapping_mul(DAY)
         .wrapping_add(i64::from(time.hour).wrapping_mul(HOUR))
@@ -78,8 +85,11 @@ pub fn is_valid(time: &Time) -> bool {
         && time.minute < 60
         && time.second < 60
         && time.nanosecond < 1_000_000_000
-        && ((-1440..=1440).contains(&time.timezone) || time.timezone == efi::UNSPECIFIED_TIMEZONE)
-        && time.daylight & !(efi::TIME_ADJUST_DAYLIGHT | efi::TIME_IN_DAYLIGHT) == 0
+        && zone(time).is_valid()
+}
+
+fn zone(time: &Time) -> Zone {
+    Zone { timezone: time.timezone, daylight: time.daylight }
 }
 
 fn days_of_month(year: u16, month: u8) -> u8 {

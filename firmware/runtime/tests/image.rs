@@ -345,35 +345,68 @@ fn from_boot_to_virtual_addresses() {
         assert_eq!((table.update_capsule)(list.as_mut_ptr(), 1, 0x1000), Status::UNSUPPORTED);
     }
 
+    let mut zoned = Time { timezone: -90, daylight: efi::TIME_ADJUST_DAYLIGHT, ..time };
+    // SAFETY: a valid time, and the memory that plays the clock.
+    unsafe {
+        (VIRTUAL_CLOCK as *mut u32).write_volatile(999_994_600);
+        assert_eq!((services.table().set_time)(&mut zoned), Status::SUCCESS);
+    }
+
     // Reset, with memory as it is.
     region.unmap(VIRTUAL);
+    clock_memory.unmap(VIRTUAL_CLOCK);
     let start = region.map(PHYSICAL);
+    clock_memory.map(CLOCK);
     let tables = start.wrapping_add(header.code_size as usize);
     let data = tables.wrapping_add(size_of::<Tables>());
     let rest = header.data_size as usize - size_of::<Tables>();
     // SAFETY: the region, just mapped.
     let left = unsafe { std::slice::from_raw_parts(data, rest) }.to_vec();
-    let boot = |parameters: Parameters, damage: Option<usize>| {
+    let boot = |parameters: Parameters, damage: &[usize]| {
         // SAFETY: as above; nobody has a reference to anything in the region.
         unsafe {
             tables.write_bytes(0, size_of::<Tables>());
             data.copy_from_nonoverlapping(left.as_ptr(), rest);
-            if let Some(at) = damage {
-                *data.add(at) ^= 0x10;
+            for at in damage {
+                *data.add(*at) ^= 0x10;
             }
         }
         let tables = initialize(&parameters);
         // SAFETY: initialised by the image.
         Services(unsafe { (*tables).system_table.runtime_services })
     };
+    let high = |services: &Services| {
+        let mut high = 0;
+        // SAFETY: a valid pointer.
+        assert_eq!(unsafe { (services.table().get_next_high_mono_count)(&mut high) }, Status::SUCCESS);
+        high
+    };
     let recovers = Parameters { memory_outlives_reset: true, ..PARAMETERS };
-    let services = boot(recovers, None);
+    let services = boot(recovers, &[]);
     assert_eq!(services.get("New"), Ok((NV | BS | RT, b"new".to_vec())));
     assert_eq!(services.get("Boot"), Ok((NV | BS, b"boot".to_vec())));
     assert_eq!(services.get("Volatile"), Err(Status::NOT_FOUND));
     assert_eq!(services.names().len(), 11);
-    let boot_name: Vec<_> = name("Boot").into_iter().flat_map(u16::to_le_bytes).take(8).collect();
-    let at = left.windows(8).position(|bytes| bytes == boot_name).unwrap();
-    assert_eq!(boot(recovers, Some(at)).names().len(), 9);
-    assert_eq!(boot(PARAMETERS, None).names().len(), 9);
+    // The reset counts one, and asking one more; the zone is that of before.
+    assert_eq!(high(&services), 3);
+    let now = services.time().unwrap();
+    assert_eq!((now.timezone, now.daylight, now.hour, now.minute), (-90, efi::TIME_ADJUST_DAYLIGHT, 1, 46));
+    // Of the two copies, the one before the last change is taken over where the last is damaged, and neither where both
+    // are.
+    let kept_name: Vec<_> = name("New").into_iter().flat_map(u16::to_le_bytes).take(6).collect();
+    let find = |from: usize| from + left[from..].windows(6).position(|bytes| bytes == kept_name).unwrap();
+    let [first, second] = [find(0), find(rest / 2)];
+    let zones: Vec<_> = [first, second]
+        .map(|damaged| {
+            let services = boot(recovers, &[damaged]);
+            assert_eq!((services.names().len(), high(&services)), (11, 3));
+            services.time().unwrap().timezone
+        })
+        .into();
+    assert!(zones.contains(&-90) && zones.contains(&efi::UNSPECIFIED_TIMEZONE), "{zones:?}");
+    for (parameters, damage) in [(recovers, &[first, second][..]), (PARAMETERS, &[])] {
+        let services = boot(parameters, damage);
+        assert_eq!((services.names().len(), high(&services)), (9, 1));
+        assert_eq!(services.time().unwrap().timezone, efi::UNSPECIFIED_TIMEZONE);
+    }
 }

@@ -2,12 +2,13 @@
 #![no_main]
 
 use r_efi::efi::VARIABLE_NON_VOLATILE;
-use realmfw_runtime::variables::{Phase, Seal, Store, Variables};
+use realmfw_runtime::variables::{Kept, Phase, Seal, Store, Variables};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut bytes = data.to_vec();
     bytes.resize(data.len() + 1024, 0x5a);
-    let Some(mut used) = Seal::over(data).opens(&bytes) else { panic!("a seal that does not open") };
+    assert_eq!(Seal::over(1, Kept::FIRST, data).opens(&bytes), Some(data));
+    let mut used = data.len();
     let mut variables = Variables::new(Store::new(&mut bytes, &mut used), Phase::Boot);
     variables.outlive_reset();
     let mut found = Vec::new();

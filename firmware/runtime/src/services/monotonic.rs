@@ -5,7 +5,7 @@ use r_efi::efi::Status;
 
 use crate::region;
 
-/// `GetNextHighMonotonicCount()`. The count lives as long as the VM.
+/// `GetNextHighMonotonicCount()`. The count lives as long as the VM, or where memory outlives a reset, as that.
 pub unsafe extern "efiapi" fn get_next_high_mono_count(high: *mut u32) -> Status {
     if high.is_null() {
         return Status::INVALID_PARAMETER;
@@ -18,5 +18,6 @@ pub unsafe extern "efiapi" fn get_next_high_mono_count(high: *mut u32) -> Status
         count.write(next);
         high.write_unaligned(next);
     }
+    region::keep(None);
     Status::SUCCESS
 }

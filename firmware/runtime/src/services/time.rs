@@ -4,8 +4,7 @@
 use r_efi::efi::{Boolean, Status, Time, TimeCapabilities};
 use realmfw_runtime::time;
 
-use super::status;
-use crate::region::with_state;
+use crate::region::{self, with_state};
 use crate::rtc::Clock;
 
 /// The clock counts whole seconds.
@@ -18,21 +17,21 @@ pub unsafe extern "efiapi" fn get_time(time: *mut Time, capabilities: *mut TimeC
     if time.is_null() {
         return Status::INVALID_PARAMETER;
     }
-    status(with_state(|state| {
-        let clock = Clock::at(state.rtc_base).ok_or(Status::UNSUPPORTED)?;
-        // SAFETY: the caller's pointers are valid, as GetTime() demands, or null as checked.
-        unsafe {
-            time.write_unaligned(time::from_clock(clock.read(), state.zone));
-            if !capabilities.is_null() {
-                capabilities.write_unaligned(TimeCapabilities {
-                    resolution: RESOLUTION_HZ,
-                    accuracy: ACCURACY,
-                    sets_to_zero: Boolean::FALSE,
-                });
-            }
+    let Some(clock) = clock() else {
+        return Status::UNSUPPORTED;
+    };
+    // SAFETY: the caller's pointers are valid, as GetTime() demands, or null as checked.
+    unsafe {
+        time.write_unaligned(time::from_clock(clock.read(), region::zone()));
+        if !capabilities.is_null() {
+            capabilities.write_unaligned(TimeCapabilities {
+                resolution: RESOLUTION_HZ,
+                accuracy: ACCURACY,
+                sets_to_zero: Boolean::FALSE,
+            });
         }
-        Ok(())
-    }))
+    }
+    Status::SUCCESS
 }
 
 /// `SetTime()`.
@@ -45,14 +44,18 @@ pub unsafe extern "efiapi" fn set_time(time: *mut Time) -> Status {
     let Some((seconds, zone)) = time::to_clock(&time) else {
         return Status::INVALID_PARAMETER;
     };
-    status(with_state(|state| {
-        let clock = Clock::at(state.rtc_base).ok_or(Status::UNSUPPORTED)?;
-        if !clock.write(seconds) {
-            return Err(Status::DEVICE_ERROR);
-        }
-        state.zone = zone;
-        Ok(())
-    }))
+    let Some(clock) = clock() else {
+        return Status::UNSUPPORTED;
+    };
+    if !clock.write(seconds) {
+        return Status::DEVICE_ERROR;
+    }
+    region::keep(Some(zone));
+    Status::SUCCESS
+}
+
+fn clock() -> Option<Clock> {
+    Clock::at(with_state(|state| state.rtc_base))
 }
 
 /// `GetWakeupTime()`: there is no wakeup timer.

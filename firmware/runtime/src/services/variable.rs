@@ -9,7 +9,7 @@ use r_efi::efi::{Char16, Guid, Status};
 use realmfw_runtime::variables::{Error, MAX_VARIABLE_SIZE};
 
 use super::status;
-use crate::region::{change_variables, with_variables};
+use crate::region::{self, with_variables};
 
 /// Longest name that is looked at, in characters: no longer one can be a variable's.
 const MAX_NAME_LENGTH: usize = MAX_VARIABLE_SIZE / size_of::<Char16>();
@@ -110,7 +110,7 @@ pub unsafe extern "efiapi" fn set_variable(
     let Some(name) = name else {
         return Status::INVALID_PARAMETER;
     };
-    status(change_variables(|variables| variables.set(name, &guid, attributes, data).map_err(to_status)))
+    status(region::change(|variables, _| variables.set(name, &guid, attributes, data).map_err(to_status)))
 }
 
 /// `QueryVariableInfo()`.

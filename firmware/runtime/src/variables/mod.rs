@@ -3,6 +3,7 @@
 //! Names are UCS-2, little-endian, without their NUL.
 
 mod authentication;
+mod banks;
 mod seal;
 mod store;
 #[cfg(test)]
@@ -11,7 +12,8 @@ mod well_known;
 
 use r_efi::efi::{self, Guid};
 
-pub use seal::Seal;
+pub use banks::{Bank, Banks};
+pub use seal::{Kept, Seal};
 pub use store::{Full, RECORD_OVERHEAD, Record, Store};
 
 /// The most that a variable's name (without its NUL) and data can have together, in bytes.

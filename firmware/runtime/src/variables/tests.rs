@@ -698,26 +698,6 @@ fn a_store_with_what_nobody_can_set_is_dropped() {
     }
 }
 
-#[test]
-fn a_seal_opens_only_over_what_it_was_put_on() {
-    let mut machine = Machine::new(256);
-    assert_eq!(Seal::over(&[]).opens(&machine.bytes), Some(0));
-    machine.set("Kept", NV | BS, b"12345678").unwrap();
-    let seal = Seal::over(&machine.bytes[..machine.used]);
-    assert_eq!(seal.opens(&machine.bytes), Some(machine.used));
-    assert_eq!(seal.opens(&machine.bytes[..machine.used]), Some(machine.used));
-    assert_eq!(seal.opens(&machine.bytes[..machine.used - 1]), None);
-    for at in 0..machine.used * 8 {
-        machine.bytes[at / 8] ^= 1 << (at % 8);
-        assert_eq!(seal.opens(&machine.bytes), None, "bit {at}");
-        machine.bytes[at / 8] ^= 1 << (at % 8);
-    }
-    // What is free may change.
-    let used = machine.used;
-    machine.bytes[used] ^= 1;
-    assert_eq!(seal.opens(&machine.bytes), Some(used));
-}
-
 /// Whatever a store becomes in between, what outlives a reset is a store that could have been made.
 #[test]
 fn damage_between_two_boots_leaves_a_whole_store() {
