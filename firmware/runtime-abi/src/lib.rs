@@ -22,9 +22,6 @@ use r_efi::efi;
 /// Alignment, in bytes, of the region and of both of its parts: the largest page of an arm64 OS.
 pub const ALIGNMENT: usize = 0x1_0000;
 
-/// Room in [`Tables::configuration`], in entries.
-pub const CONFIGURATION_CAPACITY: usize = 32;
-
 /// Room in [`Tables::address_change`], in entries.
 pub const ADDRESS_CHANGE_CAPACITY: usize = 64;
 
@@ -62,7 +59,7 @@ impl ImageHeader {
     /// The bytes `realm-rt`, read as a little-endian number.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"realm-rt");
     /// Version of everything in this crate: the image and the firmware must agree.
-    pub const VERSION: u32 = 5;
+    pub const VERSION: u32 = 6;
 
     /// Reads the header of the flat image `file` and checks all that the loader relies on; `None` if
     /// `file` is no image of this version, or names a place outside itself.
@@ -181,13 +178,11 @@ pub struct Driver {
 /// no reference to `runtime_services` may be made before.
 #[repr(C)]
 pub struct Tables {
-    /// `EFI_SYSTEM_TABLE`. The firmware fills in the consoles, `BootServices` and
-    /// `NumberOfTableEntries`, and then the CRC.
+    /// `EFI_SYSTEM_TABLE`. The firmware fills in the consoles, `BootServices`, `NumberOfTableEntries` and
+    /// `ConfigurationTable`, and then the CRC.
     pub system_table: efi::SystemTable,
     /// `EFI_RUNTIME_SERVICES`, complete.
     pub runtime_services: efi::RuntimeServices,
-    /// What `ConfigurationTable` of the system table points at.
-    pub configuration: [efi::ConfigurationTable; CONFIGURATION_CAPACITY],
     /// What `FirmwareVendor` of the system table points at: [`VENDOR`] in UCS-2, with its NUL.
     pub vendor: [u16; VENDOR.len() + 1],
     /// Notifications that `SetVirtualAddressMap()` makes, in this order. The firmware fills the list

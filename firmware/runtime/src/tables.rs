@@ -45,7 +45,6 @@ pub extern "C" fn initialize(parameters: *const Parameters) -> *mut Tables {
         (&raw mut (*system).firmware_vendor).write(vendor);
         (&raw mut (*system).firmware_revision).write(parameters.firmware_revision);
         (&raw mut (*system).runtime_services).write(&raw mut (*tables).runtime_services);
-        (&raw mut (*system).configuration_table).write((&raw mut (*tables).configuration).cast());
     }
     update_crcs();
     tables

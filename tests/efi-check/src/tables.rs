@@ -179,6 +179,11 @@ fn configuration() {
     equal("configuration table: added", config_table(&TEST_TABLE), Some(first));
     equal("configuration table: counted", unsafe { (*table()).number_of_table_entries }, before + 1);
     check("configuration table: CRC after adding", checksum_holds(unsafe { &raw const (*table()).hdr }));
+    let map = crate::memory::Map::read();
+    let memory = map.at(unsafe { (*table()).configuration_table } as u64);
+    let is_data = memory.is_some_and(|d| d.r#type == efi::RUNTIME_SERVICES_DATA);
+    check("configuration table: in data of runtime services", is_data);
+    map.release();
     status("InstallConfigurationTable: replace", install(second), Status::SUCCESS);
     equal("configuration table: replaced", config_table(&TEST_TABLE), Some(second));
     status("InstallConfigurationTable: remove", install(ptr::null_mut()), Status::SUCCESS);

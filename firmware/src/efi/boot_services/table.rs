@@ -59,6 +59,7 @@ pub unsafe fn init(parameters: EfiParameters) {
         watchdog: Watchdog::new(),
         monotonic_count: MonotonicCount::new(),
         tables,
+        configuration: None,
         memory_attributes: None,
         enter_runtime,
         before_exit_signalled: false,

@@ -5,13 +5,15 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use r_efi::efi::{ConfigurationTable, Guid, Handle, Status, SystemTable, TableHeader};
+use r_efi::efi::{self, ConfigurationTable, Guid, Handle, Status, SystemTable, TableHeader};
 use r_efi::protocols::{simple_text_input, simple_text_output};
-use runtime_abi::CONFIGURATION_CAPACITY;
 use uefi_core::crc32::Crc32;
 
-use super::events;
 use super::state::{with_core, with_core_if_any};
+use super::{allocate_pool, events};
+
+/// The configuration tables of the system table, with room for 32.
+pub type Entries = [ConfigurationTable; 32];
 
 /// Where the console handles and interfaces of the system table point.
 #[derive(Clone, Copy, Debug)]
@@ -52,26 +54,35 @@ pub fn set_console(console: Console) {
 /// # Errors
 /// `NOT_FOUND` when there is none to remove; `OUT_OF_RESOURCES` when the array is full (UEFI 2.10, section 7.5.6).
 pub fn install_configuration_table(guid: &Guid, table: *mut c_void) -> Result<(), Status> {
+    let mut array = entries()?;
     with_core(|core| {
-        // SAFETY: as in `system_table`, and for the array too.
-        let (system_table, array) = unsafe {
-            let tables = core.tables.as_ptr();
-            (&raw mut (*tables).system_table, &raw mut (*tables).configuration)
-        };
         // SAFETY: the tables are initialised (`init`); what the client wrote there is a number in any case.
-        let count = unsafe { (*system_table).number_of_table_entries }.min(CONFIGURATION_CAPACITY);
-        // SAFETY: the array belongs to the tables, all its entries are initialised, and no client runs while the
+        let count = unsafe { (*core.tables.as_ptr()).system_table.number_of_table_entries };
+        // SAFETY: memory that is kept for the entries, all of which are initialised, and no client runs while the
         // reference lives.
-        let entries = unsafe { &mut *array };
+        let entries = unsafe { array.as_mut() };
+        let count = count.min(entries.len());
         let count = edit(entries, count, guid, table)?;
         change_system_table(core.tables, |system_table| {
             system_table.number_of_table_entries = count;
-            system_table.configuration_table = array.cast();
+            system_table.configuration_table = array.as_ptr().cast();
         });
         Ok(())
     })?;
     events::signal_group(guid);
     Ok(())
+}
+
+/// The memory for the configuration tables, of the type that section 7.5.6 gives it.
+fn entries() -> Result<NonNull<Entries>, Status> {
+    if let Some(entries) = with_core(|core| core.configuration) {
+        return Ok(entries);
+    }
+    let entries = allocate_pool(efi::RUNTIME_SERVICES_DATA, size_of::<Entries>())?.cast::<Entries>();
+    // SAFETY: pool memory of this size, aligned to 8 bytes; zero is a value of everything in it.
+    unsafe { entries.write_bytes(0, 1) };
+    with_core(|core| core.configuration = Some(entries));
+    Ok(entries)
 }
 
 /// Does the change within the first `count` entries and returns how many there are then.

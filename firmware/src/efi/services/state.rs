@@ -12,6 +12,7 @@ use uefi_core::memory_map::MemoryMap;
 use uefi_core::pool::Pool;
 use uefi_core::time::{Clock, MonotonicCount, Watchdog};
 
+use super::configuration::Entries;
 use super::memory_attributes::MemoryAttributes;
 
 /// What a notification calls.
@@ -41,6 +42,8 @@ pub struct Core {
     pub monotonic_count: MonotonicCount,
     /// The tables in the runtime data region.
     pub tables: NonNull<runtime_abi::Tables>,
+    /// The configuration tables, once there is one.
+    pub configuration: Option<NonNull<Entries>>,
     /// The memory attributes table, once there is one.
     pub memory_attributes: Option<MemoryAttributes>,
     /// What the runtime services image does when boot services end.
