@@ -402,6 +402,7 @@ fn descriptor(certificate: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and about values only")]
 fn no_authentication_descriptor_passes() {
     let mut machine = Machine::new(4096);
     let mut refusal = |data: &[u8]| {
