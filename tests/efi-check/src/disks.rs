@@ -149,6 +149,9 @@ fn blocks(partition: Handle, medium: *mut Medium) {
     let media = unsafe { *(*io).media };
     equal("partition: last block", media.last_block, LENGTH as u64 - 1);
     check("partition: logical", media.logical_partition && media.media_present && media.block_size == 512);
+    let hints = (media.lowest_aligned_lba, media.logical_blocks_per_physical_block);
+    equal("partition: physical blocks are the disk's to tell", hints, (0, 0));
+    equal("partition: optimal length, likewise", media.optimal_transfer_length_granularity, 0);
     let mut buffer = Buffer([0; 2 * BLOCK]);
     let mut read = |id: u32, lba: u64, length: usize| unsafe {
         ((*io).read_blocks)(io, id, lba, length, buffer.0.as_mut_ptr().cast())

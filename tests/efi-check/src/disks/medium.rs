@@ -49,12 +49,12 @@ impl Medium {
             block_size: BLOCK as u32,
             io_align: 4,
             last_block: BLOCKS as u64 - 1,
-            lowest_aligned_lba: 0,
-            logical_blocks_per_physical_block: 1,
-            optimal_transfer_length_granularity: 0,
+            lowest_aligned_lba: 3,
+            logical_blocks_per_physical_block: 8,
+            optimal_transfer_length_granularity: 16,
         };
         let protocol = block_io::Protocol {
-            revision: block_io::REVISION,
+            revision: block_io::REVISION3,
             media: ptr::null(),
             reset,
             read_blocks,

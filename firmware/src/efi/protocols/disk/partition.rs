@@ -120,7 +120,9 @@ fn add(
     let mut media = unsafe { (*parent).media.read() };
     media.logical_partition = true;
     media.last_block = partition.blocks.saturating_sub(1);
-    media.lowest_aligned_lba = 0;
+    // The disk's to tell.
+    (media.lowest_aligned_lba, media.logical_blocks_per_physical_block) = (0, 0);
+    media.optimal_transfer_length_granularity = 0;
     media.block_size = disk.device().block_size() as u32;
     let mut child = Box::new(Child {
         block_io: block_io::Protocol {
