@@ -351,6 +351,31 @@ fn tokens(root: File) {
     equal("ReadEx", (is, token.status, &text), (Status::SUCCESS, Status::SUCCESS, b"text"));
     status("FlushEx", unsafe { ((*new).flush_ex)(new, &mut token) }, Status::SUCCESS);
     status("FlushEx: signals", unsafe { (bs().check_event)(event) }, Status::SUCCESS);
+    // What fails at once is returned, and then nothing is signalled.
+    let open = |text: &str, mode, token| {
+        let (mut opened, mut name) = (ptr::null_mut(), Text::new(text));
+        unsafe { ((*root.0).open_ex)(root.0, &mut opened, name.as_mut_ptr(), mode, 0, token) }
+    };
+    status("OpenEx: absent", open("absent", READ, &mut token), Status::NOT_FOUND);
+    status("OpenEx: create to read", open("x", READ | file::MODE_CREATE, &mut token), Status::INVALID_PARAMETER);
+    status("OpenEx: no token", open("token", READ, ptr::null_mut()), Status::INVALID_PARAMETER);
+    status("WriteEx: directory", unsafe { ((*root.0).write_ex)(root.0, &mut token) }, Status::UNSUPPORTED);
+    File(new).seek(1 << 20);
+    status("ReadEx: behind the end", unsafe { ((*new).read_ex)(new, &mut token) }, Status::DEVICE_ERROR);
+    if let Ok(reader) = root.open("token", READ, 0) {
+        status(
+            "WriteEx: opened to read",
+            unsafe { ((*reader.0).write_ex)(reader.0, &mut token) },
+            Status::ACCESS_DENIED,
+        );
+        status(
+            "FlushEx: opened to read",
+            unsafe { ((*reader.0).flush_ex)(reader.0, &mut token) },
+            Status::ACCESS_DENIED,
+        );
+        reader.close();
+    }
+    status("File: a failure signals nothing", unsafe { (bs().check_event)(event) }, Status::NOT_READY);
     File(new).close();
     unsafe { (bs().close_event)(event) };
 }

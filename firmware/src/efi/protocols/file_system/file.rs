@@ -380,7 +380,7 @@ unsafe extern "efiapi" fn flush(this: *mut Protocol) -> Status {
     result(unsafe { file(this) }.and_then(|file| file.flush()))
 }
 
-/// Ends a request that was made with a token: all of them are done at once.
+/// Ends a request that was made with a token: all of them are done at once. What fails is returned, and signals nothing.
 ///
 /// # Safety
 /// `token` is null or a token of the caller.
@@ -394,7 +394,7 @@ unsafe fn complete(token: *mut IoToken, request: impl FnOnce(*mut IoToken) -> St
         (&raw mut (*token).status).write_unaligned(done);
         (&raw const (*token).event).read_unaligned()
     };
-    if event.is_null() {
+    if done.is_error() || event.is_null() {
         return done;
     }
     services::signal_event(event).err().unwrap_or(Status::SUCCESS)
