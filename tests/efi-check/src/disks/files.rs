@@ -452,10 +452,27 @@ fn read_only(root: File, partition: Handle, medium: *mut Medium) {
         let mut none = 0u64;
         ((*io).read_blocks)(io, 7, 0, 0, (&raw mut none).cast())
     };
+    status("Open: creates what is kept", root.status_of_open("kept", CREATE, 0), Status::SUCCESS);
     set(true);
     status("Open: to write to a read-only medium", root.status_of_open("x", CREATE, 0), Status::WRITE_PROTECTED);
     status("Flush: a read-only medium", root.flush(), Status::WRITE_PROTECTED);
+    // Whatever else is wrong.
+    if let Ok(reader) = root.open("kept", READ, 0) {
+        status("Flush: a read-only medium, opened to read", reader.flush(), Status::WRITE_PROTECTED);
+        equal("Write: a read-only medium, opened to read", reader.write(b"x"), (Status::WRITE_PROTECTED, 0));
+        status("Delete: a read-only medium", reader.delete(), Status::WARN_DELETE_FAILURE);
+    }
+    let mut none = Info { bytes: [1; 256], size: 1 };
+    let kinds = [file::SYSTEM_VOLUME_LABEL_ID, file::SYSTEM_INFO_ID, file::INFO_ID];
+    let answers = kinds.map(|kind| root.set(&kind, &mut none));
+    equal("SetInfo: a read-only medium", answers, [Status::WRITE_PROTECTED; 3]);
+    status(
+        "SetInfo: a read-only medium, no kind",
+        root.set(&device_path::PROTOCOL_GUID, &mut none),
+        Status::UNSUPPORTED,
+    );
     set(false);
+    equal("Delete: what was kept", root.open("kept", WRITE, 0).map(File::delete), Ok(Status::SUCCESS));
     if let Ok(file) = root.open("x", CREATE, 0) {
         unsafe { (*medium).media.media_id = 8 };
         let mut byte = [0];

@@ -136,16 +136,18 @@ impl File {
     }
 
     fn delete(&self) -> Result<(), Status> {
-        if !self.writable {
-            return Err(Status::ACCESS_DENIED);
-        }
-        self.not_read_only()?;
+        self.may_write()?;
         self.with(|volume| volume.delete(self.node))
     }
 
     pub fn not_read_only(&self) -> Result<(), Status> {
         let read_only = self.with(|volume| Ok(volume.device().is_read_only()))?;
         if read_only { Err(Status::WRITE_PROTECTED) } else { Ok(()) }
+    }
+
+    fn may_write(&self) -> Result<(), Status> {
+        self.not_read_only()?;
+        if self.writable { Ok(()) } else { Err(Status::ACCESS_DENIED) }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Status> {
@@ -173,10 +175,7 @@ impl File {
         if self.is_directory()? {
             return Err(Status::UNSUPPORTED);
         }
-        if !self.writable {
-            return Err(Status::ACCESS_DENIED);
-        }
-        self.not_read_only()?;
+        self.may_write()?;
         let now = now();
         self.with(|volume| volume.write(self.node, self.position, bytes, now))?;
         self.position += bytes.len() as u64;
@@ -195,10 +194,7 @@ impl File {
     }
 
     fn flush(&self) -> Result<(), Status> {
-        if !self.writable {
-            return Err(Status::ACCESS_DENIED);
-        }
-        self.not_read_only()?;
+        self.may_write()?;
         self.with(|volume| volume.flush())
     }
 }

@@ -123,16 +123,16 @@ fn string(bytes: &[u8], fixed: usize) -> Result<Vec<u16>, Status> {
 
 /// `SetInfo()`.
 pub(super) fn set(file: &File, kind: &Guid, bytes: &[u8]) -> Result<(), Status> {
-    let label = match *kind {
+    let label_at = match *kind {
         protocol::INFO_ID => None,
-        protocol::SYSTEM_INFO_ID => Some(string(bytes, LABEL)?),
-        protocol::SYSTEM_VOLUME_LABEL_ID => Some(string(bytes, 0)?),
+        protocol::SYSTEM_INFO_ID => Some(LABEL),
+        protocol::SYSTEM_VOLUME_LABEL_ID => Some(0),
         _ => return Err(Status::UNSUPPORTED),
     };
     file.not_read_only()?;
-    match label {
-        Some(label) => {
-            let now = now();
+    match label_at {
+        Some(at) => {
+            let (label, now) = (string(bytes, at)?, now());
             file.shared.with(|volume| volume.set_label(&label, now).map_err(status))
         }
         None => set_file(file, bytes),
