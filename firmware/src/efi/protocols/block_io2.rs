@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use core::ffi::c_void;
+use core::ptr;
 
 use r_efi::efi::{Boolean, Event, Guid, Lba, Status};
 use r_efi::protocols::block_io;
@@ -47,12 +48,17 @@ impl BlockIo2 {
     }
 }
 
-/// Ends a request that came to `status`: what was wrong with the request itself is returned, and what became of it
-/// otherwise is in the token, if that has an event.
+/// Does `work`, which a request with a token is for: what was wrong with the request itself is returned, and what became
+/// of it otherwise is in the token, if that has an event.
 ///
 /// # Safety
 /// `token` is null or a token of the caller's.
-pub unsafe fn complete(token: *mut Token, status: Status) -> Status {
+pub unsafe fn complete(token: *mut Token, work: impl FnOnce() -> Status) -> Status {
+    // An address that no structure has is no token: the SCT passes one.
+    if !token.is_aligned() {
+        return Status::INVALID_PARAMETER;
+    }
+    let status = work();
     let refused = status.is_error() && !matches!(status, Status::DEVICE_ERROR | Status::OUT_OF_RESOURCES);
     if token.is_null() || refused {
         return status;
@@ -69,18 +75,25 @@ pub unsafe fn complete(token: *mut Token, status: Status) -> Status {
     Status::SUCCESS
 }
 
-/// The protocol that does the work.
+/// Has the first protocol do the work.
 ///
 /// # Safety
-/// `this` is null or that of a [`BlockIo2`].
-unsafe fn block_io(this: *mut Protocol) -> Option<*mut block_io::Protocol> {
+/// `this` is null or the protocol of a [`BlockIo2`] whose device is installed, `token` is null or a token of the caller's.
+unsafe fn pass_on(
+    this: *mut Protocol,
+    token: *mut Token,
+    work: impl FnOnce(*mut block_io::Protocol) -> Status,
+) -> Status {
+    if this.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
     // SAFETY: the caller's promise.
-    (!this.is_null()).then(|| unsafe { (*this.cast::<BlockIo2>()).block_io })
+    unsafe { complete(token, || work((*this.cast::<BlockIo2>()).block_io)) }
 }
 
 unsafe extern "efiapi" fn reset(this: *mut Protocol, extended: Boolean) -> Status {
     // SAFETY: the caller passes the instance that it took the member from, whose device is installed.
-    unsafe { block_io(this).map_or(Status::INVALID_PARAMETER, |device| ((*device).reset)(device, extended)) }
+    unsafe { pass_on(this, ptr::null_mut(), |device| ((*device).reset)(device, extended)) }
 }
 
 unsafe extern "efiapi" fn read_blocks_ex(
@@ -92,10 +105,7 @@ unsafe extern "efiapi" fn read_blocks_ex(
     buffer: *mut c_void,
 ) -> Status {
     // SAFETY: as in `reset`; the buffer is the caller's, as the other member wants it.
-    unsafe {
-        let Some(device) = block_io(this) else { return Status::INVALID_PARAMETER };
-        complete(token, ((*device).read_blocks)(device, media_id, lba, length, buffer))
-    }
+    unsafe { pass_on(this, token, |device| ((*device).read_blocks)(device, media_id, lba, length, buffer)) }
 }
 
 unsafe extern "efiapi" fn write_blocks_ex(
@@ -107,16 +117,10 @@ unsafe extern "efiapi" fn write_blocks_ex(
     buffer: *mut c_void,
 ) -> Status {
     // SAFETY: as in `read_blocks_ex`.
-    unsafe {
-        let Some(device) = block_io(this) else { return Status::INVALID_PARAMETER };
-        complete(token, ((*device).write_blocks)(device, media_id, lba, length, buffer))
-    }
+    unsafe { pass_on(this, token, |device| ((*device).write_blocks)(device, media_id, lba, length, buffer)) }
 }
 
 unsafe extern "efiapi" fn flush_blocks_ex(this: *mut Protocol, token: *mut Token) -> Status {
     // SAFETY: as in `reset`.
-    unsafe {
-        let Some(device) = block_io(this) else { return Status::INVALID_PARAMETER };
-        complete(token, ((*device).flush_blocks)(device))
-    }
+    unsafe { pass_on(this, token, |device| ((*device).flush_blocks)(device)) }
 }

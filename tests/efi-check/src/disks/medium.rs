@@ -211,6 +211,6 @@ unsafe extern "efiapi" fn write_blocks(
     }
 }
 
-unsafe extern "efiapi" fn flush_blocks(_this: *mut block_io::Protocol) -> Status {
-    Status::SUCCESS
+unsafe extern "efiapi" fn flush_blocks(this: *mut block_io::Protocol) -> Status {
+    if unsafe { (*this.cast::<Medium>()).media.media_present } { Status::SUCCESS } else { Status::NO_MEDIA }
 }

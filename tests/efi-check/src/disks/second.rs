@@ -130,4 +130,9 @@ fn bytes(disk: Handle, medium: *mut Medium) {
     let same = (0..text.len()).all(|at| unsafe { *Medium::byte(medium, offset + at) } == text[at]);
     check("WriteDiskEx: what was written", same);
     equal("FlushDiskEx", request(|token| unsafe { (d.flush)(io, token) }), DONE);
+    let odd = ptr::without_provenance_mut(5);
+    status("FlushDiskEx: a token that is none", unsafe { (d.flush)(io, odd) }, Status::INVALID_PARAMETER);
+    unsafe { (*medium).media.media_present = false };
+    equal("FlushDiskEx: no medium", request(|token| unsafe { (d.flush)(io, token) }), refused(Status::NO_MEDIA));
+    unsafe { (*medium).media.media_present = true };
 }

@@ -10,7 +10,7 @@ use r_efi::protocols::{block_io, disk_io, disk_io2};
 use storage::Disk;
 
 use super::super::super::services;
-use super::super::block_io2::{Token, complete};
+use super::super::block_io2::complete;
 use super::{Driver, EfiDisk, close, open, taken_off, to_status};
 
 /// The driver that puts the protocol beside each EFI_BLOCK_IO_PROTOCOL.
@@ -20,20 +20,9 @@ pub struct DiskIo;
 struct Instance {
     /// First, so that a pointer to it is one to the whole.
     protocol: disk_io::Protocol,
-    second: Second,
+    /// Its requests are done when their member returns.
+    second: disk_io2::Protocol,
     block_io: *mut block_io::Protocol,
-}
-
-type Transfer = unsafe extern "efiapi" fn(*mut Second, u32, u64, *mut Token, usize, *mut c_void) -> Status;
-
-/// EFI_DISK_IO2_PROTOCOL, whose requests are done when their member returns.
-#[repr(C)]
-struct Second {
-    revision: u64,
-    cancel: unsafe extern "efiapi" fn(*mut Second) -> Status,
-    read_disk_ex: Transfer,
-    write_disk_ex: Transfer,
-    flush_disk_ex: unsafe extern "efiapi" fn(*mut Second, *mut Token) -> Status,
 }
 
 impl Driver for DiskIo {
@@ -46,7 +35,8 @@ impl Driver for DiskIo {
     fn start(&self, agent: Handle, controller: Handle) -> Result<(), Status> {
         let block_io = open(agent, controller, &block_io::PROTOCOL_GUID)?.cast();
         let protocol = disk_io::Protocol { revision: disk_io::REVISION, read_disk, write_disk };
-        let second = Second { revision: disk_io2::REVISION, cancel, read_disk_ex, write_disk_ex, flush_disk_ex };
+        let second =
+            disk_io2::Protocol { revision: disk_io2::REVISION, cancel, read_disk_ex, write_disk_ex, flush_disk_ex };
         let instance = Box::into_raw(Box::new(Instance { protocol, second, block_io }));
         // SAFETY: it was made above.
         let second = unsafe { &raw mut (*instance).second };
@@ -87,11 +77,16 @@ impl Driver for DiskIo {
     }
 }
 
-/// The disk, when `media_id` is that of its medium.
+/// The disk, when `media_id` is that of its medium and the buffer can be one.
 ///
 /// # Safety
 /// `this` is null or an instance that `start` made.
-unsafe fn disk(this: *mut disk_io::Protocol, media_id: u32) -> Result<Disk<EfiDisk>, Status> {
+unsafe fn disk(
+    this: *mut disk_io::Protocol,
+    media_id: u32,
+    buffer: *mut c_void,
+    length: usize,
+) -> Result<Disk<EfiDisk>, Status> {
     if this.is_null() {
         return Err(Status::INVALID_PARAMETER);
     }
@@ -99,6 +94,9 @@ unsafe fn disk(this: *mut disk_io::Protocol, media_id: u32) -> Result<Disk<EfiDi
     let disk = unsafe { EfiDisk::new((*this.cast::<Instance>()).block_io) }?;
     if disk.media_id() != media_id {
         return Err(Status::MEDIA_CHANGED);
+    }
+    if buffer.is_null() || isize::try_from(length).is_err() {
+        return Err(Status::INVALID_PARAMETER);
     }
     Disk::new(disk).map_err(to_status)
 }
@@ -111,16 +109,12 @@ unsafe extern "efiapi" fn read_disk(
     buffer: *mut c_void,
 ) -> Status {
     // SAFETY: the caller passes the instance that it took the member from.
-    let mut disk = match unsafe { disk(this, media_id) } {
-        Ok(disk) => disk,
-        Err(status) => return status,
-    };
-    if buffer.is_null() || isize::try_from(length).is_err() {
-        return Status::INVALID_PARAMETER;
-    }
-    // SAFETY: the caller gives away `length` bytes for the call, and bytes can hold anything.
-    let buffer = unsafe { slice::from_raw_parts_mut(buffer.cast(), length) };
-    disk.read_at(offset, buffer).map_or_else(to_status, |()| Status::SUCCESS)
+    let read = unsafe { disk(this, media_id, buffer, length) }.and_then(|mut disk| {
+        // SAFETY: not null; the caller gives away `length` bytes for the call, and bytes can hold anything.
+        let buffer = unsafe { slice::from_raw_parts_mut(buffer.cast(), length) };
+        disk.read_at(offset, buffer).map_err(to_status)
+    });
+    read.err().unwrap_or(Status::SUCCESS)
 }
 
 unsafe extern "efiapi" fn write_disk(
@@ -131,65 +125,61 @@ unsafe extern "efiapi" fn write_disk(
     buffer: *mut c_void,
 ) -> Status {
     // SAFETY: the caller passes the instance that it took the member from.
-    let mut disk = match unsafe { disk(this, media_id) } {
-        Ok(disk) => disk,
-        Err(status) => return status,
-    };
-    if buffer.is_null() || isize::try_from(length).is_err() {
-        return Status::INVALID_PARAMETER;
-    }
-    if disk.device().is_read_only() {
-        return Status::WRITE_PROTECTED;
-    }
-    // SAFETY: the caller has `length` bytes there, which nothing changes during the call.
-    let bytes = unsafe { slice::from_raw_parts(buffer.cast(), length) };
-    disk.write_at(offset, bytes).map_or_else(to_status, |()| Status::SUCCESS)
+    let written = unsafe { disk(this, media_id, buffer, length) }.and_then(|mut disk| {
+        if disk.device().is_read_only() {
+            return Err(Status::WRITE_PROTECTED);
+        }
+        // SAFETY: not null; the caller has `length` bytes there, which nothing changes during the call.
+        let bytes = unsafe { slice::from_raw_parts(buffer.cast(), length) };
+        disk.write_at(offset, bytes).map_err(to_status)
+    });
+    written.err().unwrap_or(Status::SUCCESS)
 }
 
 /// The first protocol of the instance whose second one `this` is; null for null.
-fn first(this: *mut Second) -> *mut disk_io::Protocol {
+fn first(this: *mut disk_io2::Protocol) -> *mut disk_io::Protocol {
     if this.is_null() {
         return core::ptr::null_mut();
     }
     this.wrapping_byte_sub(core::mem::offset_of!(Instance, second)).cast()
 }
 
-unsafe extern "efiapi" fn cancel(_this: *mut Second) -> Status {
+unsafe extern "efiapi" fn cancel(_this: *mut disk_io2::Protocol) -> Status {
     // Nothing is ever under way.
     Status::SUCCESS
 }
 
 unsafe extern "efiapi" fn read_disk_ex(
-    this: *mut Second,
+    this: *mut disk_io2::Protocol,
     media_id: u32,
     offset: u64,
-    token: *mut Token,
+    token: *mut disk_io2::Token,
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
     // SAFETY: the caller passes the instance that it took the member from, and what the other member wants.
-    unsafe { complete(token, read_disk(first(this), media_id, offset, length, buffer)) }
+    unsafe { complete(token.cast(), || read_disk(first(this), media_id, offset, length, buffer)) }
 }
 
 unsafe extern "efiapi" fn write_disk_ex(
-    this: *mut Second,
+    this: *mut disk_io2::Protocol,
     media_id: u32,
     offset: u64,
-    token: *mut Token,
+    token: *mut disk_io2::Token,
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
     // SAFETY: as in `read_disk_ex`.
-    unsafe { complete(token, write_disk(first(this), media_id, offset, length, buffer)) }
+    unsafe { complete(token.cast(), || write_disk(first(this), media_id, offset, length, buffer)) }
 }
 
-unsafe extern "efiapi" fn flush_disk_ex(this: *mut Second, token: *mut Token) -> Status {
+unsafe extern "efiapi" fn flush_disk_ex(this: *mut disk_io2::Protocol, token: *mut disk_io2::Token) -> Status {
     if this.is_null() {
         return Status::INVALID_PARAMETER;
     }
     // SAFETY: as in `read_disk_ex`; the driver has EFI_BLOCK_IO_PROTOCOL open.
     unsafe {
         let device = (*first(this).cast::<Instance>()).block_io;
-        complete(token, ((*device).flush_blocks)(device))
+        complete(token.cast(), || ((*device).flush_blocks)(device))
     }
 }
