@@ -95,26 +95,21 @@ pub fn say_beyond(x0: u64, shared_bit: u64, text: &str) -> ! {
 
 /// Sends a byte. Without a console, or with one that takes nothing, it is lost.
 pub fn write_byte(byte: u8) {
-    send(byte);
-}
-
-/// As [`write_byte`]; whether the byte was taken.
-pub fn send(byte: u8) -> bool {
-    let Some(port) = PORT.get() else { return false };
-    if DEAF.load(Ordering::Relaxed) {
-        return false;
-    }
-    if port.try_write(byte) {
-        return true;
+    if DEAF.load(Ordering::Relaxed) || try_send(byte) {
+        return;
     }
     let end = arch::counter().saturating_add(arch::counter_frequency() / PATIENCE);
-    while !port.try_write(byte) {
+    while !try_send(byte) {
         if arch::counter() > end {
             DEAF.store(true, Ordering::Relaxed);
-            return false;
+            return;
         }
     }
-    true
+}
+
+/// Sends a byte if the console has room for it.
+pub fn try_send(byte: u8) -> bool {
+    PORT.get().is_some_and(|port| port.try_write(byte))
 }
 
 /// A byte that was typed.

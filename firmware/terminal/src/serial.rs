@@ -1,13 +1,15 @@
-//! The settings behind EFI_SERIAL_IO_PROTOCOL (UEFI 2.11, 12.8) of a line whose form is fixed: it is the VMM's.
+//! The settings behind EFI_SERIAL_IO_PROTOCOL (UEFI 2.11, 12.8) of a line that is a VMM's: bytes pass whole, whatever
+//! form they are said to have.
 
-/// EFI_PARITY_TYPE NoParity.
+/// EFI_PARITY_TYPE NoParity and SpaceParity.
 const NO_PARITY: u32 = 1;
-/// EFI_STOP_BITS_TYPE OneStopBit.
+const SPACE_PARITY: u32 = 5;
+/// EFI_STOP_BITS_TYPE OneStopBit and TwoStopBits.
 const ONE_STOP_BIT: u32 = 1;
-const DATA_BITS: u8 = 8;
-/// Depth of the receive FIFO: that of a 16550, which a PL011's is not below.
-const FIFO_DEPTH: u32 = 16;
-/// The default time to wait for a byte, in microseconds (table of SetAttributes()).
+const TWO_STOP_BITS: u32 = 3;
+const DATA_BITS: u32 = 8;
+/// The default depth of the receive FIFO, and the default time to wait for a byte, in microseconds (section 12.8.1).
+const FIFO_DEPTH: u32 = 1;
 const TIMEOUT: u32 = 1_000_000;
 
 /// EFI_SERIAL_CLEAR_TO_SEND and EFI_SERIAL_DATA_SET_READY: nobody is ever in the way.
@@ -26,7 +28,7 @@ const SETTABLE: u32 = 1 | 2 | 0x4000;
 pub struct Mode {
     /// The bits that GetControl() can give.
     pub control_mask: u32,
-    /// How long a byte is waited for, in microseconds.
+    /// How long is waited for each byte, in microseconds.
     pub timeout: u32,
     /// Bits a second.
     pub baud_rate: u64,
@@ -65,27 +67,46 @@ impl Mode {
             timeout: TIMEOUT,
             baud_rate,
             receive_fifo_depth: FIFO_DEPTH,
-            data_bits: DATA_BITS as u32,
+            data_bits: DATA_BITS,
             parity: NO_PARITY,
             stop_bits: ONE_STOP_BIT,
         }
     }
 
-    /// SetAttributes(); `None`, and nothing changes, for what the line is not. All but the time out has one value, which
-    /// is also the nearest below a rate or a depth that is greater.
+    /// SetAttributes(); `None`, and nothing changes, for what the specification has no name for, or a lower rate: rate
+    /// and depth have one value, which is also the nearest below one that is greater.
     pub fn set(&mut self, wanted: Attributes) -> Option<()> {
         let fits = (wanted.baud_rate == 0 || wanted.baud_rate >= self.baud_rate)
-            && (wanted.receive_fifo_depth == 0 || wanted.receive_fifo_depth >= FIFO_DEPTH)
-            && matches!(wanted.parity, 0 | NO_PARITY)
-            && matches!(wanted.data_bits, 0 | DATA_BITS)
-            && matches!(wanted.stop_bits, 0 | ONE_STOP_BIT);
-        self.timeout = match (fits, wanted.timeout) {
-            (false, _) => return None,
-            (true, 0) => TIMEOUT,
-            (true, timeout) => timeout,
-        };
+            && wanted.parity <= SPACE_PARITY
+            && matches!(wanted.data_bits, 0 | 5..=8)
+            && wanted.stop_bits <= TWO_STOP_BITS;
+        if !fits {
+            return None;
+        }
+        let or = |wanted, default| if wanted == 0 { default } else { wanted };
+        self.timeout = or(wanted.timeout, TIMEOUT);
+        self.parity = or(wanted.parity, NO_PARITY);
+        self.data_bits = or(wanted.data_bits.into(), DATA_BITS);
+        self.stop_bits = or(wanted.stop_bits, ONE_STOP_BIT);
         Some(())
     }
+}
+
+/// Read() and Write(): moves `count` bytes, each by `each` with its place, which says whether it could and is asked
+/// again for `timeout` in the unit of `now`. Returns how many were moved.
+pub fn transfer(count: usize, timeout: u64, now: impl Fn() -> u64, mut each: impl FnMut(usize) -> bool) -> usize {
+    let moved = (0..count).take_while(|at| {
+        let end = now().saturating_add(timeout);
+        loop {
+            if each(*at) {
+                return true;
+            }
+            if now() >= end {
+                return false;
+            }
+        }
+    });
+    moved.count()
 }
 
 /// The control bits.
@@ -124,6 +145,7 @@ mod tests {
     fn a_line_is_what_it_is() {
         let mut mode = Mode::new(115_200);
         let before = mode;
+        assert_eq!((before.receive_fifo_depth, before.timeout), (1, 1_000_000));
         let whole = Attributes {
             baud_rate: 115_200,
             receive_fifo_depth: 16,
@@ -136,20 +158,45 @@ mod tests {
         assert_eq!(mode, Mode { timeout: 5, ..before });
         for other in [
             Attributes { baud_rate: 9600, ..whole },
-            Attributes { receive_fifo_depth: 15, ..whole },
-            Attributes { parity: 2, ..whole },
             Attributes { parity: 6, ..whole },
-            Attributes { data_bits: 7, ..whole },
-            Attributes { stop_bits: 3, ..whole },
+            Attributes { data_bits: 4, ..whole },
+            Attributes { data_bits: 9, ..whole },
+            Attributes { stop_bits: 4, ..whole },
         ] {
             assert_eq!(mode.set(Attributes { timeout: 9, ..other }), None, "{other:?}");
             assert_eq!(mode.timeout, 5);
         }
+        let form = Attributes { receive_fifo_depth: 1, parity: 5, data_bits: 5, stop_bits: 3, ..whole };
+        assert_eq!(mode.set(form), Some(()));
+        assert_eq!(mode, Mode { timeout: 5, parity: 5, data_bits: 5, stop_bits: 3, ..before });
         let greater = Attributes { baud_rate: 230_400, receive_fifo_depth: 64, ..whole };
         assert_eq!(mode.set(greater), Some(()), "the nearest without exceeding it");
         assert_eq!(mode, Mode { timeout: 5, ..before });
         assert_eq!(mode.set(Attributes::default()), Some(()));
         assert_eq!(mode, before);
+    }
+
+    #[test]
+    fn each_byte_has_the_time_out() {
+        let clock = core::cell::Cell::new(0);
+        let now = || clock.replace(clock.get() + 1);
+        let mut asked = [0; 4];
+        // One that succeeds when asked the fifth time, and one that never does.
+        let moved = transfer(4, 10, now, |at| {
+            asked[at] += 1;
+            [true, asked[at] == 5, false, true][at]
+        });
+        assert_eq!((moved, asked), (2, [1, 5, 10, 0]));
+        let mut once = 0;
+        assert_eq!(
+            transfer(1, 0, now, |_| {
+                once += 1;
+                false
+            }),
+            0
+        );
+        assert_eq!(once, 1, "without time it is tried once");
+        assert_eq!(transfer(0, 10, now, |_| false), 0);
     }
 
     #[test]

@@ -57,10 +57,17 @@ pub fn run() {
     equal("SerialIo: mode", line, (115_200, 8, 1, 1, 1_000_000));
     status("SetAttributes: what there is", set(230_400, 17, SHORT, 1, 8, 1), Status::SUCCESS);
     equal("SetAttributes: timeout", mode(), Mode { timeout: SHORT, ..first });
-    status("SetAttributes: parity", set(0, 0, 7, 2, 0, 0), Status::INVALID_PARAMETER);
-    status("SetAttributes: stop bits", set(0, 0, 7, 0, 0, 3), Status::INVALID_PARAMETER);
-    status("SetAttributes: data bits", set(0, 0, 7, 0, 5, 0), Status::INVALID_PARAMETER);
+    status("SetAttributes: no parity there is", set(0, 0, 7, 6, 0, 0), Status::INVALID_PARAMETER);
+    status("SetAttributes: no stop bits there are", set(0, 0, 7, 0, 0, 4), Status::INVALID_PARAMETER);
+    status("SetAttributes: no data bits there are", set(0, 0, 7, 0, 9, 0), Status::INVALID_PARAMETER);
     equal("SetAttributes: nothing half", mode().timeout, SHORT);
+    for parity in 1..=5 {
+        status("SetAttributes: parity", set(0, 0, 0, parity, 7, 3), Status::SUCCESS);
+        let form = mode();
+        equal("SetAttributes: form", (form.parity, form.data_bits, form.stop_bits), (parity, 7, 3));
+    }
+    status("SetAttributes: the defaults", set(115_200, 1, SHORT, 1, 8, 1), Status::SUCCESS);
+    equal("SetAttributes: depth of the FIFO", mode(), Mode { timeout: SHORT, receive_fifo_depth: 1, ..first });
     let control = || {
         let mut bits = 0;
         let is = unsafe { (s.get_control)(io, &mut bits) };

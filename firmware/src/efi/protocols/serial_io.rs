@@ -7,7 +7,7 @@ use core::ffi::c_void;
 
 use r_efi::efi::{Guid, Status};
 use spin::Mutex;
-use terminal::serial::{Attributes, Control, Mode};
+use terminal::serial::{self, Attributes, Control, Mode};
 
 use super::super::services;
 use super::CONSOLE_RATE;
@@ -96,51 +96,49 @@ unsafe extern "efiapi" fn get_control(_this: *mut Protocol, control: *mut u32) -
 }
 
 /// Moves `size` bytes, each by `each` with its place, which says whether it could; what was moved is in `size` then.
+/// Timers fire while one cannot be moved.
 ///
 /// # Safety
-/// `size` is null or can be read and written.
-unsafe fn transfer(size: *mut usize, buffer: *const c_void, mut each: impl FnMut(usize) -> bool) -> Status {
-    if size.is_null() {
+/// `this` is null or an instance of `create`, `size` is null or can be read and written.
+unsafe fn transfer(
+    this: *mut Protocol,
+    size: *mut usize,
+    buffer: *const c_void,
+    mut each: impl FnMut(usize) -> bool,
+) -> Status {
+    if this.is_null() || size.is_null() {
         return Status::INVALID_PARAMETER;
     }
-    // SAFETY: not null, and the caller's promise.
-    let wanted = unsafe { size.read() };
+    // SAFETY: neither is null, and the caller's promise.
+    let (wanted, timeout) = unsafe { (size.read(), (*(*this).mode).timeout) };
     if wanted != 0 && buffer.is_null() {
         return Status::INVALID_PARAMETER;
     }
-    let done = (0..wanted).take_while(|at| each(*at)).count();
+    let ticks = u64::from(timeout).saturating_mul(arch::counter_frequency()) / 1_000_000;
+    let done = serial::transfer(wanted, ticks, arch::counter, |at| {
+        let moved = each(at);
+        if !moved {
+            services::poll();
+        }
+        moved
+    });
     // SAFETY: as above.
     unsafe { size.write(done) };
     if done == wanted { Status::SUCCESS } else { Status::TIMEOUT }
 }
 
-unsafe extern "efiapi" fn write(_this: *mut Protocol, size: *mut usize, buffer: *const c_void) -> Status {
+unsafe extern "efiapi" fn write(this: *mut Protocol, size: *mut usize, buffer: *const c_void) -> Status {
     // SAFETY: the caller's buffer has `size` bytes, and `transfer` asks for no others.
-    unsafe { transfer(size, buffer, |at| console::send(buffer.cast::<u8>().wrapping_add(at).read())) }
+    unsafe { transfer(this, size, buffer, |at| console::try_send(buffer.cast::<u8>().wrapping_add(at).read())) }
 }
 
 unsafe extern "efiapi" fn read(this: *mut Protocol, size: *mut usize, buffer: *mut c_void) -> Status {
-    if this.is_null() {
-        return Status::INVALID_PARAMETER;
-    }
-    // SAFETY: the instance is that of `create`.
-    let timeout = unsafe { (*(*this).mode).timeout };
-    let ticks = u64::from(timeout).saturating_mul(arch::counter_frequency()) / 1_000_000;
-    let to = buffer.cast::<u8>();
     // SAFETY: as in `write`.
     unsafe {
-        transfer(size, buffer, |at| {
-            let end = arch::counter().saturating_add(ticks);
-            loop {
-                if let Some(byte) = console::read_byte() {
-                    to.wrapping_add(at).write(byte);
-                    return true;
-                }
-                if arch::counter() >= end {
-                    return false;
-                }
-                services::poll();
-            }
+        transfer(this, size, buffer, |at| {
+            let Some(byte) = console::read_byte() else { return false };
+            buffer.cast::<u8>().wrapping_add(at).write(byte);
+            true
         })
     }
 }
