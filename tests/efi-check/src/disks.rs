@@ -2,6 +2,7 @@
 //! access, a partition and a file system.
 
 mod files;
+pub mod machine;
 mod medium;
 mod second;
 

@@ -97,9 +97,9 @@ impl Options {
         only.is_empty() || group == only
     }
 
-    /// Whether nothing but notifications of the reset is wanted.
-    pub fn resets(&self) -> bool {
-        get(&self.only) == "reset"
+    /// Whether nothing is wanted but what is only there for the asking.
+    pub fn asks_for(&self, group: &str) -> bool {
+        get(&self.only) == group
     }
 
     /// The fault that is wanted, or nothing.

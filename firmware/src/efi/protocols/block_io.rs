@@ -137,39 +137,66 @@ fn status(error: Error) -> Status {
     }
 }
 
-/// Does `transfer` with the disk when the request is one of whole blocks of the medium that the caller knows.
+/// Checks a transfer against the medium that there is (UEFI 2.11, 13.9.2): whether there is anything to do.
+///
+/// # Errors
+/// `NO_MEDIA` and `MEDIA_CHANGED` before all others, `INVALID_PARAMETER`, `BAD_BUFFER_SIZE`.
+pub fn check(
+    media: &block_io::Media,
+    media_id: u32,
+    lba: Lba,
+    length: usize,
+    buffer: *mut c_void,
+) -> Result<bool, Status> {
+    if !media.media_present {
+        return Err(Status::NO_MEDIA);
+    }
+    if media.media_id != media_id {
+        return Err(Status::MEDIA_CHANGED);
+    }
+    if length == 0 {
+        return Ok(false);
+    }
+    let aligned = media.io_align < 2 || buffer.addr().is_multiple_of(media.io_align as usize);
+    if buffer.is_null() || !aligned || isize::try_from(length).is_err() {
+        return Err(Status::INVALID_PARAMETER);
+    }
+    let block_size = media.block_size as usize;
+    if !length.is_multiple_of(block_size) {
+        return Err(Status::BAD_BUFFER_SIZE);
+    }
+    // All of it, before a part is written.
+    let end = lba.checked_add((length / block_size) as u64);
+    let within = end.is_some_and(|end| end <= media.last_block.saturating_add(1));
+    if within { Ok(true) } else { Err(Status::INVALID_PARAMETER) }
+}
+
+/// Does `work` with the disk when there is a medium and a transfer is one that [`check`] lets pass.
 ///
 /// # Safety
 /// `this` is null or an instance of [`install`].
 unsafe fn with_disk(
     this: *mut block_io::Protocol,
-    request: Option<(u32, usize, *mut c_void)>,
-    transfer: impl FnOnce(&mut Disk) -> Result<(), Error>,
+    transfer: Option<(u32, Lba, usize, *mut c_void)>,
+    work: impl FnOnce(&mut Disk) -> Result<(), Error>,
 ) -> Status {
     if this.is_null() {
         return Status::INVALID_PARAMETER;
     }
     // SAFETY: the caller's promise. The members do not call out while they have the reference, so it is the only one.
     let instance = unsafe { &mut *this.cast::<Instance>() };
-    if let Some((media_id, length, buffer)) = request {
-        if !instance.media.media_present {
-            instance.look_again();
-            return if instance.media.media_present { Status::MEDIA_CHANGED } else { Status::NO_MEDIA };
-        }
-        if media_id != instance.media.media_id {
-            return Status::MEDIA_CHANGED;
-        }
-        if length == 0 {
-            return Status::SUCCESS;
-        }
-        if buffer.is_null() || isize::try_from(length).is_err() {
-            return Status::INVALID_PARAMETER;
-        }
-        if !length.is_multiple_of(instance.media.block_size as usize) {
-            return Status::BAD_BUFFER_SIZE;
+    if !instance.media.media_present {
+        instance.look_again();
+        return if instance.media.media_present { Status::MEDIA_CHANGED } else { Status::NO_MEDIA };
+    }
+    if let Some((media_id, lba, length, buffer)) = transfer {
+        match check(&instance.media, media_id, lba, length, buffer) {
+            Ok(true) => {}
+            Ok(false) => return Status::SUCCESS,
+            Err(status) => return status,
         }
     }
-    let Err(error) = transfer(&mut instance.disk) else { return Status::SUCCESS };
+    let Err(error) = work(&mut instance.disk) else { return Status::SUCCESS };
     if matches!(error, Error::NoMedium | Error::MediumChanged) {
         instance.look_again();
     }
@@ -177,8 +204,8 @@ unsafe fn with_disk(
 }
 
 unsafe extern "efiapi" fn reset(this: *mut block_io::Protocol, _extended: Boolean) -> Status {
-    // SAFETY: the caller passes the instance that it took the member from. A device that answers needs no reset.
-    unsafe { with_disk(this, None, |_| Ok(())) }
+    // A device that answers needs no reset.
+    if this.is_null() { Status::INVALID_PARAMETER } else { Status::SUCCESS }
 }
 
 unsafe extern "efiapi" fn read_blocks(
@@ -188,9 +215,9 @@ unsafe extern "efiapi" fn read_blocks(
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
-    // SAFETY: as in `reset`.
+    // SAFETY: the caller passes the instance that it took the member from.
     unsafe {
-        with_disk(this, Some((media_id, length, buffer)), |disk| {
+        with_disk(this, Some((media_id, lba, length, buffer)), |disk| {
             // SAFETY: not null, and the caller's to be written for `length` bytes, which is checked before.
             disk.read(lba, slice::from_raw_parts_mut(buffer.cast(), length))
         })
@@ -204,9 +231,9 @@ unsafe extern "efiapi" fn write_blocks(
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
-    // SAFETY: as in `reset`.
+    // SAFETY: as in `read_blocks`.
     unsafe {
-        with_disk(this, Some((media_id, length, buffer)), |disk| {
+        with_disk(this, Some((media_id, lba, length, buffer)), |disk| {
             // SAFETY: not null, and the caller's to be read for `length` bytes, which is checked before.
             disk.write(lba, slice::from_raw_parts(buffer.cast::<u8>(), length))
         })
@@ -214,6 +241,6 @@ unsafe extern "efiapi" fn write_blocks(
 }
 
 unsafe extern "efiapi" fn flush_blocks(this: *mut block_io::Protocol) -> Status {
-    // SAFETY: as in `reset`.
+    // SAFETY: as in `read_blocks`.
     unsafe { with_disk(this, None, Disk::flush) }
 }

@@ -11,33 +11,33 @@ use super::medium::{BLOCK, BLOCKS, LENGTH, Medium, START};
 use crate::env::{self, bs};
 use crate::report::{check, equal, failed, status};
 
-const BLOCK_IO2: Guid =
+pub const BLOCK_IO2: Guid =
     Guid::from_fields(0xa77b_2472, 0xe282, 0x4e9f, 0xa2, 0x45, &[0xc2, 0xc0, 0xe2, 0x7b, 0xbc, 0xc1]);
 
 #[repr(C)]
-struct Token {
+pub struct Token {
     event: Event,
     status: Status,
 }
 
-type Transfer<P> = unsafe extern "efiapi" fn(*mut P, u32, Lba, *mut Token, usize, *mut c_void) -> Status;
+pub type Transfer<P> = unsafe extern "efiapi" fn(*mut P, u32, Lba, *mut Token, usize, *mut c_void) -> Status;
 
 #[repr(C)]
-struct BlockIo2 {
-    media: *const block_io::Media,
-    reset: unsafe extern "efiapi" fn(*mut BlockIo2, Boolean) -> Status,
-    read: Transfer<BlockIo2>,
-    write: Transfer<BlockIo2>,
-    flush: unsafe extern "efiapi" fn(*mut BlockIo2, *mut Token) -> Status,
+pub struct BlockIo2 {
+    pub media: *const block_io::Media,
+    pub reset: unsafe extern "efiapi" fn(*mut BlockIo2, Boolean) -> Status,
+    pub read: Transfer<BlockIo2>,
+    pub write: Transfer<BlockIo2>,
+    pub flush: unsafe extern "efiapi" fn(*mut BlockIo2, *mut Token) -> Status,
 }
 
 #[repr(C)]
-struct DiskIo2 {
+pub struct DiskIo2 {
     revision: u64,
     cancel: unsafe extern "efiapi" fn(*mut DiskIo2) -> Status,
-    read: Transfer<DiskIo2>,
-    write: Transfer<DiskIo2>,
-    flush: unsafe extern "efiapi" fn(*mut DiskIo2, *mut Token) -> Status,
+    pub read: Transfer<DiskIo2>,
+    pub write: Transfer<DiskIo2>,
+    pub flush: unsafe extern "efiapi" fn(*mut DiskIo2, *mut Token) -> Status,
 }
 
 /// No status that a member gives.
@@ -45,7 +45,7 @@ const UNTOUCHED: Status = Status::CRC_ERROR;
 
 /// A token with an event, which is closed again, for one request: what it returned, whether the event is signalled, and
 /// the status in the token.
-fn request(work: impl FnOnce(*mut Token) -> Status) -> (Status, bool, Status) {
+pub fn request(work: impl FnOnce(*mut Token) -> Status) -> (Status, bool, Status) {
     let mut event = ptr::null_mut();
     unsafe { (bs().create_event)(0, 0, None, ptr::null_mut(), &mut event) };
     let mut token = Token { event, status: UNTOUCHED };
@@ -60,9 +60,9 @@ pub fn run(disk: Handle, partition: Handle, medium: *mut Medium) {
     bytes(disk, medium);
 }
 
-const DONE: (Status, bool, Status) = (Status::SUCCESS, true, Status::SUCCESS);
+pub const DONE: (Status, bool, Status) = (Status::SUCCESS, true, Status::SUCCESS);
 
-fn refused(status: Status) -> (Status, bool, Status) {
+pub fn refused(status: Status) -> (Status, bool, Status) {
     (status, false, UNTOUCHED)
 }
 

@@ -1,8 +1,11 @@
 //! Debian's loaders, unmodified, from a disk to user space. `cargo xtask test` builds the disks.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
 use anyhow::{Context, Result, ensure};
 use qemu_tests::scratch::Scratch;
-use qemu_tests::{BOOT_LIMIT, all_hold, machine, present, run, stops_with};
+use qemu_tests::{BOOT_LIMIT, STOP_LIMIT, all_hold, machine, present, run, stops_with};
 use vm::{Machine, Vm, workspace};
 
 /// A machine with the disk of `loader` as `device`, whose options follow its name. What the guest writes is forgotten.
@@ -101,4 +104,49 @@ fn disks_without_a_loader() -> Result<()> {
     let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
     let machine = machine().args(["-drive", &drive, "-device", PCI]);
     stops_with(machine, &["file system 1: not found", "nothing to boot: none of 1 boot options"]).map(drop)
+}
+
+/// Every protocol of blocks and of bytes, on disks of each kind: of over 2 TiB, of blocks of 4096 bytes, read-only, and
+/// without a medium. What the program writes is in the files.
+#[test]
+fn blocks_and_bytes() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let scratch = Scratch::new()?;
+    let mut machine = machine().kernel(workspace::efi_check()).append("only=blocks stay");
+    machine = machine.args(["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-cd,bus=scsi.0,scsi-id=9"]);
+    machine = machine.args(["-drive", "if=none,id=none,driver=null-co,size=0", "-device", "virtio-blk-pci,drive=none"]);
+    let (blk, scsi, small) =
+        ("virtio-blk-pci", "scsi-hd,bus=scsi.0", "logical_block_size=4096,physical_block_size=4096");
+    // Bytes, bytes of a block, and whether it can be written to.
+    let disks = [
+        (3_u64 << 40, 512, true, blk.to_owned()),
+        (64 << 20, 4096, true, format!("{blk},{small}")),
+        (8 << 20, 512, false, blk.to_owned()),
+        (4 << 40, 512, true, scsi.to_owned()),
+        (5 << 40, 4096, true, format!("{scsi},{small}")),
+        (16 << 20, 512, false, scsi.to_owned()),
+    ];
+    let mut files = Vec::new();
+    for (number, (size, _, writable, device)) in disks.iter().enumerate() {
+        let file = scratch.sparse(&format!("{number}.img"), *size)?;
+        let read_only = if *writable { "off" } else { "on" };
+        let drive = format!("if=none,id=disk{number},format=raw,read-only={read_only},file={}", file.display());
+        machine = machine.args(["-drive", &drive, "-device", &format!("{device},drive=disk{number}")]);
+        files.push(file);
+    }
+    let finished = run(&machine, STOP_LIMIT)?;
+    all_hold(&finished)?;
+    for ((size, block, writable, _), file) in disks.iter().zip(&files) {
+        let (kind, byte, first) = if *writable { ("writable", 0x5a, 0xc3) } else { ("read-only", 0, 0) };
+        let said = format!("# disk: {} blocks of {block}, {kind}", size / block);
+        ensure!(finished.console.lines().any(|line| line == said), "{}no {said:?}", finished.report());
+        // The last block, whose first bytes were written once more.
+        let mut end = vec![1; *block as usize];
+        File::open(file)?.read_exact_at(&mut end, size - block)?;
+        let is_right = end.iter().enumerate().all(|(at, is)| *is == if at < 11 { first } else { byte });
+        ensure!(is_right, "{}{said}: its last block is {end:x?}", finished.report());
+    }
+    let empty = finished.console.lines().filter(|line| line.ends_with("empty")).count();
+    ensure!(empty == 2, "{}{empty} disks have no medium", finished.report());
+    Ok(())
 }

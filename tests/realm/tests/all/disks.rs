@@ -10,6 +10,8 @@ use realm_vm::{Ended, Realm, end};
 use vm::disk::Volume;
 use vm::{Verdict, workspace};
 
+use super::efi;
+
 const LIMIT: Duration = Duration::from_secs(200);
 
 /// Boots; every check of the root file system has to hold, and the log has to give the registers. Returns what was
@@ -101,6 +103,21 @@ fn kernel_by_startup_script() -> Result<()> {
     })?;
     let measured = measured(&ended)?;
     ensure!(images(&measured) >= 2, "not the shell and the kernel: {measured:#?}");
+    Ok(())
+}
+
+/// Every protocol of blocks and of bytes, on disks of over 2 TiB: what goes through shared memory is all there.
+#[test]
+fn blocks_and_bytes() -> Result<()> {
+    let disk = std::env::temp_dir().join(format!("realm-blocks-{}.img", std::process::id()));
+    fs::File::create(&disk)?.set_len(3 << 40)?;
+    let realm = Realm::firmware(workspace::image()).kernel(workspace::efi_check()).append("realm only=blocks stay");
+    let ended = efi::passes(&realm.disk(&disk).scsi_disk(&disk).mmio_disk(&disk));
+    fs::remove_file(&disk)?;
+    let ended = ended?;
+    let console = &ended.finished.console;
+    let count = console.lines().filter(|line| *line == "# disk: 6442450944 blocks of 512, writable").count();
+    ensure!(count == 3, "{}{count} disks", ended.report());
     Ok(())
 }
 

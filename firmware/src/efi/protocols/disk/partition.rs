@@ -16,6 +16,7 @@ use uefi_core::handles::OpenRequest;
 
 use super::super::super::image::path_bytes;
 use super::super::super::services::{self, handle_from, open_protocol};
+use super::super::block_io::check;
 use super::super::block_io2::{self, BlockIo2};
 use super::{Driver, EfiDisk, close, measure, open, taken_off, to_status};
 use crate::log;
@@ -255,17 +256,22 @@ fn info(partition: &Partition) -> [u8; size_of::<partition_info::Protocol>()] {
     info
 }
 
-/// Brings a partition's description of the medium up to date, and checks a transfer. `None` when there is nothing to do.
+/// Brings a partition's description of the medium up to date, and passes a transfer that is within the partition on to
+/// a member of the disk.
 ///
 /// # Safety
-/// `this` is an instance that `add` made.
-unsafe fn check(
+/// `this` is null or an instance that `add` made; the buffer is as the member wants it.
+unsafe fn transfer(
     this: *mut block_io::Protocol,
     media_id: u32,
     lba: Lba,
     length: usize,
     buffer: *mut c_void,
-) -> Result<Option<(*mut block_io::Protocol, Lba)>, Status> {
+    member: impl FnOnce(&block_io::Protocol) -> block_io::ProtocolReadBlocks,
+) -> Status {
+    if this.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
     let child = this.cast::<Child>();
     // SAFETY: the caller's promise; the parent's interface is installed as long as its children are there.
     let (parent, media, start) = unsafe {
@@ -277,28 +283,14 @@ unsafe fn check(
         (&raw mut (*media).read_only).cast::<u8>().write((&raw const (*from).read_only).cast::<u8>().read());
         (parent, *media, (*child).start)
     };
-    if !media.media_present {
-        return Err(Status::NO_MEDIA);
+    match check(&media, media_id, lba, length, buffer) {
+        Ok(true) => {}
+        Ok(false) => return Status::SUCCESS,
+        Err(status) => return status,
     }
-    if media.media_id != media_id {
-        return Err(Status::MEDIA_CHANGED);
-    }
-    if buffer.is_null() {
-        return Err(Status::INVALID_PARAMETER);
-    }
-    if length == 0 {
-        return Ok(None);
-    }
-    let block_size = media.block_size as usize;
-    if !length.is_multiple_of(block_size) {
-        return Err(Status::BAD_BUFFER_SIZE);
-    }
-    let end = lba.checked_add((length / block_size) as u64).ok_or(Status::INVALID_PARAMETER)?;
-    let aligned = media.io_align < 2 || buffer.addr().is_multiple_of(media.io_align as usize);
-    if end > media.last_block.saturating_add(1) || !aligned {
-        return Err(Status::INVALID_PARAMETER);
-    }
-    Ok(Some((parent, start.checked_add(lba).ok_or(Status::INVALID_PARAMETER)?)))
+    let Some(lba) = start.checked_add(lba) else { return Status::INVALID_PARAMETER };
+    // SAFETY: as above; the blocks are the partition's, the buffer is the caller's.
+    unsafe { member(&*parent)(parent, media_id, lba, length, buffer) }
 }
 
 unsafe extern "efiapi" fn reset(this: *mut block_io::Protocol, extended: Boolean) -> Status {
@@ -319,16 +311,8 @@ unsafe extern "efiapi" fn read_blocks(
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
-    if this.is_null() {
-        return Status::INVALID_PARAMETER;
-    }
-    // SAFETY: as in `reset`.
-    match unsafe { check(this, media_id, lba, length, buffer) } {
-        // SAFETY: as in `reset`; the blocks are the partition's, the buffer is the caller's.
-        Ok(Some((parent, lba))) => unsafe { ((*parent).read_blocks)(parent, media_id, lba, length, buffer) },
-        Ok(None) => Status::SUCCESS,
-        Err(status) => status,
-    }
+    // SAFETY: the caller passes the instance that it took the member from, and what the member wants.
+    unsafe { transfer(this, media_id, lba, length, buffer, |parent| parent.read_blocks) }
 }
 
 unsafe extern "efiapi" fn write_blocks(
@@ -338,16 +322,8 @@ unsafe extern "efiapi" fn write_blocks(
     length: usize,
     buffer: *mut c_void,
 ) -> Status {
-    if this.is_null() {
-        return Status::INVALID_PARAMETER;
-    }
-    // SAFETY: as in `reset`.
-    match unsafe { check(this, media_id, lba, length, buffer) } {
-        // SAFETY: as in `read_blocks`.
-        Ok(Some((parent, lba))) => unsafe { ((*parent).write_blocks)(parent, media_id, lba, length, buffer) },
-        Ok(None) => Status::SUCCESS,
-        Err(status) => status,
-    }
+    // SAFETY: as in `read_blocks`.
+    unsafe { transfer(this, media_id, lba, length, buffer, |parent| parent.write_blocks) }
 }
 
 unsafe extern "efiapi" fn flush_blocks(this: *mut block_io::Protocol) -> Status {
