@@ -25,18 +25,12 @@ impl PackageList {
         self.packages_of(language).next()
     }
 
-    /// The string packages of a language and their places. Languages compare without case (RFC 4646, 2.1).
     fn packages_of(&self, language: &[u8]) -> impl Iterator<Item = (usize, StringPackage<'_>)> {
-        self.string_packages().filter(move |(_, package)| package.language().eq_ignore_ascii_case(language))
+        packages_of(&self.content.packages, language)
     }
 
     fn string_packages(&self) -> impl Iterator<Item = (usize, StringPackage<'_>)> {
-        self.content
-            .packages
-            .iter()
-            .enumerate()
-            .filter(|(_, package)| package.kind.package_type == TYPE_STRINGS)
-            .filter_map(|(place, package)| StringPackage::parse(&package.bytes).ok().map(|strings| (place, strings)))
+        string_packages(&self.content.packages)
     }
 
     /// Gives a string in a language another text.
@@ -54,6 +48,19 @@ impl PackageList {
     fn has_string(&self, id: u16) -> bool {
         self.string_packages().any(|(_, package)| package.has(id))
     }
+}
+
+/// The string packages of a language and their places. Languages compare without case (RFC 4646, 2.1).
+fn packages_of<'a>(packages: &'a [Package], language: &[u8]) -> impl Iterator<Item = (usize, StringPackage<'a>)> {
+    string_packages(packages).filter(move |(_, package)| package.language().eq_ignore_ascii_case(language))
+}
+
+fn string_packages(packages: &[Package]) -> impl Iterator<Item = (usize, StringPackage<'_>)> {
+    packages
+        .iter()
+        .enumerate()
+        .filter(|(_, package)| package.kind.package_type == TYPE_STRINGS)
+        .filter_map(|(place, package)| StringPackage::parse(&package.bytes).ok().map(|strings| (place, strings)))
 }
 
 /// The database.
@@ -193,7 +200,8 @@ impl Database {
     }
 
     /// Adds a string in a language, in a package of its own where it is the first, and returns its number, which no
-    /// string of the list has in any language. `text` is UCS-2, little-endian, with its NUL.
+    /// string of the list has in any language. `name` is that of the language, kept where the language has none yet.
+    /// Both texts are UCS-2, little-endian, with their NULs.
     ///
     /// # Errors
     /// [`Error::NotFound`] without the list, [`Error::OutOfResources`].
@@ -201,25 +209,39 @@ impl Database {
         &mut self,
         handle: Handle,
         language: &[u8],
+        name: Option<&[u8]>,
         text: &[u8],
         font: Option<&Font>,
     ) -> Result<u16, Error> {
-        let list = self.list_mut(handle)?;
+        let packages = &mut self.list_mut(handle)?.content.packages;
         let mut id = 1;
-        for (_, package) in list.string_packages() {
+        for (_, package) in string_packages(packages) {
             id = id.max(package.end_id()?);
         }
-        let id = u16::try_from(id).map_err(|_| Error::OutOfResources)?;
-        let before = list.content.packages.len();
-        if list.strings(language).is_none() {
-            list.content.packages.try_reserve(1).map_err(|_| Error::OutOfResources)?;
-            list.content.packages.push(Package::new(StringPackage::empty(language)?)?);
+        let mut id = u16::try_from(id).map_err(|_| Error::OutOfResources)?;
+        let fresh = StringPackage::empty(language)?;
+        let old = packages_of(packages, language).next();
+        let (place, mut package) = match old {
+            Some((place, package)) => (Some(place), package),
+            None => (None, StringPackage::parse(&fresh)?),
+        };
+        let named = match name {
+            Some(name) if package.language_name() == 0 => package.with_language_name(id, name)?,
+            _ => Vec::new(),
+        };
+        if !named.is_empty() {
+            package = StringPackage::parse(&named)?;
+            id = id.checked_add(1).ok_or(Error::OutOfResources)?;
         }
-        let put = list.put(language, id, text, font);
-        if put.is_err() {
-            list.content.packages.truncate(before);
+        let bytes = package.with(id, text, font)?;
+        match place.and_then(|place| packages.get_mut(place)) {
+            Some(package) => package.bytes = bytes,
+            None => {
+                packages.try_reserve(1).map_err(|_| Error::OutOfResources)?;
+                packages.push(Package::new(bytes)?);
+            }
         }
-        put.map(|()| id)
+        Ok(id)
     }
 
     /// Changes a string in one language. `text` is as for [`Self::new_string`].
@@ -238,7 +260,8 @@ impl Database {
         if list.has_string(id) { list.put(language, id, text, font) } else { Err(Error::NotFound) }
     }
 
-    /// The languages of a list's strings, separated by semicolons, with a NUL.
+    /// The languages of a list's strings, behind each those that its strings also serve, separated by semicolons, with a
+    /// NUL.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::OutOfResources`].
@@ -248,7 +271,7 @@ impl Database {
             if !languages.is_empty() {
                 append(&mut languages, b";")?;
             }
-            append(&mut languages, package.language())?;
+            append(&mut languages, package.languages())?;
         }
         append(&mut languages, &[0])?;
         Ok(languages)

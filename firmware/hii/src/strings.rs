@@ -13,6 +13,9 @@ use crate::{Error, append, copied};
 /// EFI_HII_STRING_PACKAGE_HDR up to the language.
 const FIXED_LEN: usize = HEADER_LEN + 42;
 
+/// Where the header has the number of the string that is the language's name, or zero.
+const LANGUAGE_NAME: usize = FIXED_LEN - 2;
+
 /// A circle of duplicates is longer than this; so is no chain that anybody makes.
 const DUPLICATES: usize = 32;
 
@@ -79,6 +82,26 @@ impl<'a> StringPackage<'a> {
     /// The language that the strings are in.
     pub fn language(&self) -> &'a [u8] {
         self.languages.split(|&byte| byte == b';').next().unwrap_or_default()
+    }
+
+    /// The language and those that it also serves, separated by semicolons.
+    pub fn languages(&self) -> &'a [u8] {
+        self.languages
+    }
+
+    /// The number of the string that is the language's name, or zero.
+    pub fn language_name(&self) -> u16 {
+        let bytes = self.bytes.get(LANGUAGE_NAME..).and_then(<[u8]>::first_chunk);
+        bytes.copied().map_or(0, u16::from_le_bytes)
+    }
+
+    /// The package with a string that is the language's name. `name` is as for [`Self::with`].
+    pub fn with_language_name(&self, id: u16, name: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut bytes = self.with(id, name, None)?;
+        if let Some(place) = bytes.get_mut(LANGUAGE_NAME..FIXED_LEN) {
+            place.copy_from_slice(&id.to_le_bytes());
+        }
+        Ok(bytes)
     }
 
     /// The languages that it also serves, separated by semicolons.

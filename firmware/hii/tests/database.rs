@@ -74,7 +74,7 @@ fn fonts() {
     database.set_string(handle, b"en-US", 2, &ucs2("x"), None).unwrap();
     assert_eq!(font(&database, 2), as_found, "a string keeps its font");
     let length = database.export(None).unwrap().len();
-    let id = database.new_string(handle, b"en-US", &ucs2("y"), Some(&serif)).unwrap();
+    let id = database.new_string(handle, b"en-US", None, &ucs2("y"), Some(&serif)).unwrap();
     assert_eq!(font(&database, id), as_found);
     assert_eq!(database.export(None).unwrap().len(), length + 6, "a known font is not described again");
     let other = Font { size: 20, ..serif };
@@ -86,11 +86,33 @@ fn fonts() {
 #[test]
 fn languages() {
     let (database, handle) = with(&seed());
-    assert_eq!(database.languages(handle).unwrap(), b"en-US;fr\0");
+    assert_eq!(database.languages(handle).unwrap(), b"en-US;fr;de;fr\0");
     assert_eq!(database.secondary_languages(handle, b"en-us").unwrap(), b"fr;de\0");
     assert_eq!(database.secondary_languages(handle, b"fr").unwrap(), b"\0");
     assert_eq!(database.secondary_languages(handle, b"de"), Err(Error::InvalidLanguage));
     assert_eq!(database.languages(handle + 1), Err(Error::NotFound));
+}
+
+#[test]
+fn a_language_gets_its_name_once() {
+    let (mut database, handle) = with(&seed());
+    let name_of = |database: &Database, place| {
+        let (_, package) = database.package(handle, place).unwrap();
+        u16::from_le_bytes([package[44], package[45]])
+    };
+    let (deutsch, andere) = (ucs2("Deutsch"), ucs2("andere"));
+    assert_eq!(database.new_string(handle, b"de", Some(&deutsch), &ucs2("neu"), None), Ok(22));
+    let place = (0..).take_while(|place| database.package(handle, *place).is_some()).last().unwrap();
+    assert_eq!(name_of(&database, place), 21);
+    assert_eq!(text(&database, handle, "de", 21).unwrap(), "Deutsch");
+    assert_eq!(text(&database, handle, "de", 22).unwrap(), "neu");
+    assert_eq!(database.new_string(handle, b"de", Some(&andere), &ucs2("noch"), None), Ok(23), "it has one");
+    assert_eq!(name_of(&database, place), 21);
+    assert_eq!(database.new_string(handle, b"it", None, &ucs2("uno"), None), Ok(24));
+    assert_eq!(name_of(&database, place + 1), 0);
+    assert_eq!(database.new_string(handle, b"it", Some(&andere), &ucs2("due"), None), Ok(26), "it had none");
+    assert_eq!(name_of(&database, place + 1), 25);
+    assert_eq!(text(&database, handle, "it", 24).unwrap(), "uno");
 }
 
 #[test]
@@ -109,7 +131,7 @@ fn a_language_may_have_several_packages() {
 #[test]
 fn strings_are_added_and_changed() {
     let (mut database, handle) = with(&seed());
-    let id = database.new_string(handle, b"fr", &ucs2("nouveau"), None).unwrap();
+    let id = database.new_string(handle, b"fr", None, &ucs2("nouveau"), None).unwrap();
     assert_eq!(id, 21, "free in all languages");
     assert_eq!(text(&database, handle, "fr", 21).unwrap(), "nouveau");
     assert_eq!(text(&database, handle, "fr", 3), Err(Error::InvalidLanguage), "what lies between is left out");
@@ -128,17 +150,17 @@ fn strings_are_added_and_changed() {
         assert_eq!(text(&database, handle, "en-US", *id).unwrap(), *expected, "{id}");
     }
     assert_eq!(database.set_string(handle, b"de", 1, &ucs2("x"), None), Err(Error::NotFound));
-    let id = database.new_string(handle, b"de", &ucs2("neu"), None).unwrap();
+    let id = database.new_string(handle, b"de", None, &ucs2("neu"), None).unwrap();
     assert_eq!(id, 22);
     assert_eq!(text(&database, handle, "de", 22).unwrap(), "neu");
-    assert_eq!(database.languages(handle).unwrap(), b"en-US;fr;de\0");
+    assert_eq!(database.languages(handle).unwrap(), b"en-US;fr;de;fr;de\0");
 }
 
 #[test]
 fn numbers_and_lengths_run_out() {
     let (mut database, handle) = with(&list(&[strings("en", &[0x21, 0xfe, 0xff, 0])]));
-    assert_eq!(database.new_string(handle, b"en", &ucs2("last"), None), Ok(u16::MAX));
-    assert_eq!(database.new_string(handle, b"en", &ucs2("none"), None), Err(Error::OutOfResources));
+    assert_eq!(database.new_string(handle, b"en", None, &ucs2("last"), None), Ok(u16::MAX));
+    assert_eq!(database.new_string(handle, b"en", None, &ucs2("none"), None), Err(Error::OutOfResources));
     assert!(List::parse(&list(&[strings("en", &[0x21, 0xff, 0xff, 0x14, 0, 0, 0])])).is_err());
     if cfg!(miri) {
         return;
@@ -146,8 +168,8 @@ fn numbers_and_lengths_run_out() {
     // A package has a length of 24 bits; the language that was made for the string goes again.
     let long = vec![1; 1 << 24];
     let (mut database, handle) = with(&seed());
-    assert_eq!(database.new_string(handle, b"de", &long, None), Err(Error::OutOfResources));
-    assert_eq!(database.languages(handle).unwrap(), b"en-US;fr\0");
+    assert_eq!(database.new_string(handle, b"de", None, &long, None), Err(Error::OutOfResources));
+    assert_eq!(database.languages(handle).unwrap(), b"en-US;fr;de;fr\0");
 }
 
 #[test]

@@ -170,6 +170,8 @@ pub fn run() {
     status("NewPackageList", is, Status::SUCCESS);
     equal("NEW_PACK: of both string packages", counts(), [2, 0, 0, 0]);
     check("NEW_PACK: the list", LAST.load(Ordering::Relaxed) == handle && !handle.is_null());
+    let is = unsafe { (d.find_keyboard_layouts)(database, &mut 32, ptr::null_mut()) };
+    status("FindKeyboardLayouts: neither layouts nor buffer", is, Status::INVALID_PARAMETER);
     lists(database, handle, driver);
     texts(strings, handle);
     export(database, handle);
@@ -271,6 +273,7 @@ fn texts(strings: *mut Strings, handle: HiiHandle) {
         (is, size, text)
     };
     let none = [0; 8];
+    let nowhere: HiiHandle = ptr::without_provenance_mut(0x5555);
     equal("GetString", get(EN, 2, 16), (Status::SUCCESS, 8, units("two")));
     equal("GetString: its length", get(EN, 2, 8), (Status::SUCCESS, 8, units("two")));
     equal("GetString: no room", get(EN, 2, 7), (Status::BUFFER_TOO_SMALL, 8, none));
@@ -290,17 +293,24 @@ fn texts(strings: *mut Strings, handle: HiiHandle) {
         let is = (s.get_string)(strings, EN, handle, 1, ptr::null_mut(), &mut 16, ptr::null_mut());
         status("GetString: no buffer", is, Status::INVALID_PARAMETER);
         let is = (s.get_string)(strings, EN, ptr::null_mut(), 1, buffer.cast(), &mut 16, ptr::null_mut());
-        status("GetString: no list", is, Status::NOT_FOUND);
+        status("GetString: null for the list", is, Status::INVALID_PARAMETER);
+        let is = (s.get_string)(strings, EN, nowhere, 1, buffer.cast(), &mut 16, ptr::null_mut());
+        status("GetString: no such list", is, Status::NOT_FOUND);
+        let is = (s.get_string)(strings, EN, nowhere, 1, ptr::null_mut(), &mut 16, ptr::null_mut());
+        status("GetString: neither list nor buffer", is, Status::INVALID_PARAMETER);
 
         let mut new = units("new");
         let font = FontInfo { style: 1, size: 20, name: units("Serif") };
         let font = (&raw const font).cast::<Info>();
         let mut id = 0;
         let language = c"de".as_ptr().cast();
-        let is = (s.new_string)(strings, handle, &mut id, language, ptr::null(), new.as_mut_ptr().cast(), font);
-        equal("NewString", (is, id), (Status::SUCCESS, 3));
-        equal("NewString: is there", get(language, 3, 16), (Status::SUCCESS, 8, units("new")));
-        let is = (s.get_string)(strings, language, handle, 3, buffer.cast(), &mut 16, &mut info);
+        let mut name = units("Deutsc");
+        let name = name.as_mut_ptr().cast();
+        let is = (s.new_string)(strings, handle, &mut id, language, name, new.as_mut_ptr().cast(), font);
+        equal("NewString: behind the name of its language", (is, id), (Status::SUCCESS, 4));
+        equal("NewString: the name", get(language, 3, 16), (Status::SUCCESS, 14, units("Deutsc")));
+        equal("NewString: is there", get(language, 4, 16), (Status::SUCCESS, 8, units("new")));
+        let is = (s.get_string)(strings, language, handle, 4, buffer.cast(), &mut 16, &mut info);
         status("GetString: with its font", is, Status::SUCCESS);
         let found = (!info.is_null()).then(|| info.cast::<FontInfo>().read_unaligned());
         let found = found.map(|found| ({ found.style }, { found.size }, { found.name }[..6] == units("Serif")[..6]));
@@ -314,7 +324,9 @@ fn texts(strings: *mut Strings, handle: HiiHandle) {
         let is = (s.new_string)(strings, handle, &mut id, ptr::null(), ptr::null(), text, ptr::null());
         status("NewString: no language", is, Status::INVALID_PARAMETER);
         let is = (s.new_string)(strings, ptr::null_mut(), &mut id, language, ptr::null(), text, ptr::null());
-        status("NewString: no list", is, Status::NOT_FOUND);
+        status("NewString: null for the list", is, Status::INVALID_PARAMETER);
+        let is = (s.new_string)(strings, nowhere, &mut id, language, ptr::null(), text, ptr::null());
+        status("NewString: no such list", is, Status::NOT_FOUND);
 
         let mut three = units("trois");
         let is = (s.set_string)(strings, handle, 3, FR, three.as_mut_ptr().cast(), ptr::null());
@@ -323,6 +335,10 @@ fn texts(strings: *mut Strings, handle: HiiHandle) {
         equal("SetString: what is left out", get(FR, 2, 16).0, Status::INVALID_LANGUAGE);
         let is = (s.set_string)(strings, handle, 9, FR, three.as_mut_ptr().cast(), ptr::null());
         status("SetString: no such string", is, Status::NOT_FOUND);
+        let is = (s.set_string)(strings, ptr::null_mut(), 3, FR, three.as_mut_ptr().cast(), ptr::null());
+        status("SetString: null for the list", is, Status::INVALID_PARAMETER);
+        let is = (s.set_string)(strings, nowhere, 3, FR, three.as_mut_ptr().cast(), ptr::null());
+        status("SetString: no such list", is, Status::NOT_FOUND);
         let is = (s.set_string)(strings, handle, 3, ptr::null(), three.as_mut_ptr().cast(), ptr::null());
         status("SetString: no language", is, Status::INVALID_PARAMETER);
         status(
@@ -340,10 +356,12 @@ fn texts(strings: *mut Strings, handle: HiiHandle) {
             (s.get_languages)(strings, handle, buffer, &mut size),
             Status::BUFFER_TOO_SMALL,
         );
-        equal("GetLanguages: the room", size, 9);
+        equal("GetLanguages: the room", size, 12);
         status("GetLanguages", (s.get_languages)(strings, handle, buffer, &mut size), Status::SUCCESS);
-        equal("GetLanguages: all", codes.first_chunk(), Some(b"en;fr;de\0"));
-        status("GetLanguages: no list", (s.get_languages)(strings, ptr::null_mut(), buffer, &mut 9), Status::NOT_FOUND);
+        equal("GetLanguages: all", codes.first_chunk(), Some(b"en;de;fr;de\0"));
+        let is = (s.get_languages)(strings, ptr::null_mut(), buffer, &mut 9);
+        status("GetLanguages: null for the list", is, Status::INVALID_PARAMETER);
+        status("GetLanguages: no such list", (s.get_languages)(strings, nowhere, buffer, &mut 9), Status::NOT_FOUND);
         let is = (s.get_languages)(strings, handle, buffer, ptr::null_mut());
         status("GetLanguages: no size", is, Status::INVALID_PARAMETER);
         let is = (s.get_languages)(strings, handle, ptr::null_mut(), &mut 9);
@@ -354,6 +372,8 @@ fn texts(strings: *mut Strings, handle: HiiHandle) {
         status("GetSecondaryLanguages: of none", is, Status::INVALID_LANGUAGE);
         let is = (s.get_secondary_languages)(strings, handle, ptr::null(), buffer, &mut 9);
         status("GetSecondaryLanguages: no language", is, Status::INVALID_PARAMETER);
+        let is = (s.get_secondary_languages)(strings, ptr::null_mut(), EN, buffer, &mut 9);
+        status("GetSecondaryLanguages: null for the list", is, Status::INVALID_PARAMETER);
     }
 }
 
@@ -407,6 +427,8 @@ fn keyboard(database: *mut Database) {
     let mut buffer = [0_u8; 32];
     let place = buffer.as_mut_ptr();
     unsafe {
+        let is = (d.get_keyboard_layout)(database, ptr::null(), &mut 32, ptr::null_mut());
+        status("GetKeyboardLayout: neither layout nor buffer", is, Status::INVALID_PARAMETER);
         status(
             "FindKeyboardLayouts: no room",
             (d.find_keyboard_layouts)(database, &mut 15, place.cast()),

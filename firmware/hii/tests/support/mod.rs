@@ -144,7 +144,7 @@ fn texts(database: &mut Database, handle: hii::Handle, language: &[u8]) {
     }
     let (new, font) = (ucs2("new"), ucs2("Sans"));
     let font = Font { style: 2, size: 12, name: &font };
-    match database.new_string(handle, language, &new, Some(&font)) {
+    match database.new_string(handle, language, None, &new, Some(&font)) {
         Ok(id) => {
             let found = database.string(handle, language, id).unwrap();
             assert_eq!(found, (new, Some(font)));

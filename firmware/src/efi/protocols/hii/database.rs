@@ -14,7 +14,7 @@ use r_efi::protocols::hii_database::{
 
 use super::super::super::image::path_bytes;
 use super::super::super::services;
-use super::{client_guid, database, hand_out_found, keyboard, notify, result, status, to_raw};
+use super::{client_guid, database, hand_out, keyboard, notify, result, status, to_raw};
 
 /// Makes the protocol instance.
 pub fn create() -> *mut Protocol {
@@ -122,7 +122,7 @@ unsafe extern "efiapi" fn list_package_lists(
     // SAFETY: null or a GUID, by the protocol's contract.
     let found = Kind::new(package_type, unsafe { client_guid(guid) }).and_then(|kind| handles(&kind));
     // SAFETY: a size and a buffer that has it, by the protocol's contract.
-    unsafe { hand_out_found(found, size, buffer.cast()) }
+    unsafe { hand_out(found.as_deref().map_err(|error| *error), size, buffer.cast()) }
 }
 
 unsafe extern "efiapi" fn export_package_lists(
@@ -134,7 +134,7 @@ unsafe extern "efiapi" fn export_package_lists(
     let one = (!handle.is_null()).then_some(handle.addr());
     let exported = database().export(one);
     // SAFETY: a size and a buffer that has it, by the protocol's contract.
-    let status = unsafe { hand_out_found(exported, size, buffer.cast()) };
+    let status = unsafe { hand_out(exported.as_deref().map_err(|error| *error), size, buffer.cast()) };
     if status == Status::SUCCESS {
         let mut last = 0;
         loop {

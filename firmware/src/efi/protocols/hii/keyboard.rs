@@ -10,7 +10,7 @@ use r_efi::protocols::hii_database::{KeyboardLayout, Protocol, SET_KEYBOARD_LAYO
 use spin::Mutex;
 
 use super::super::super::services;
-use super::{client_guid, database, hand_out, status};
+use super::{client_guid, database, hand_out};
 
 /// The layout that was set last.
 static CURRENT: Mutex<Option<hii::Guid>> = Mutex::new(None);
@@ -23,14 +23,10 @@ unsafe fn hand_out_short(found: Result<&[u8], Error>, size: *mut u16, buffer: *m
     if size.is_null() {
         return Status::INVALID_PARAMETER;
     }
-    let bytes = match found {
-        Ok(bytes) => bytes,
-        Err(error) => return status(error),
-    };
     // SAFETY: not null; the caller's promise.
     let mut long = usize::from(unsafe { size.read() });
     // SAFETY: the caller's promise.
-    let status = unsafe { hand_out(bytes, &raw mut long, buffer) };
+    let status = unsafe { hand_out(found, &raw mut long, buffer) };
     // SAFETY: as above. More than can be told is the most.
     unsafe { size.write(u16::try_from(long).unwrap_or(u16::MAX)) };
     status

@@ -7,7 +7,6 @@ mod keyboard;
 mod notify;
 mod string;
 
-use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::ptr;
 
@@ -61,11 +60,12 @@ unsafe fn client_guid(guid: *const Guid) -> Option<hii::Guid> {
     (!guid.is_null()).then(|| unsafe { guid.cast::<hii::Guid>().read_unaligned() })
 }
 
-/// Copies `bytes` into a client's buffer, if they fit, and says how many there are.
+/// Copies what was found into a client's buffer, if it fits, and says how long it is. That there is no place for either
+/// counts for more than that nothing was found.
 ///
 /// # Safety
 /// `size` is null or can be read and written, and `buffer` is null or has as many bytes as are in `size`.
-unsafe fn hand_out(bytes: &[u8], size: *mut usize, buffer: *mut u8) -> Status {
+unsafe fn hand_out(found: Result<&[u8], Error>, size: *mut usize, buffer: *mut u8) -> Status {
     if size.is_null() {
         return Status::INVALID_PARAMETER;
     }
@@ -74,6 +74,10 @@ unsafe fn hand_out(bytes: &[u8], size: *mut usize, buffer: *mut u8) -> Status {
     if buffer.is_null() && room != 0 {
         return Status::INVALID_PARAMETER;
     }
+    let bytes = match found {
+        Ok(bytes) => bytes,
+        Err(error) => return status(error),
+    };
     // SAFETY: as above.
     unsafe { size.write(bytes.len()) };
     if room < bytes.len() {
@@ -82,16 +86,4 @@ unsafe fn hand_out(bytes: &[u8], size: *mut usize, buffer: *mut u8) -> Status {
     // SAFETY: the buffer has at least this room; without room, there are no bytes.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
     Status::SUCCESS
-}
-
-/// As [`hand_out`]; that there is no place for the size counts for more than that there is nothing.
-///
-/// # Safety
-/// As there.
-unsafe fn hand_out_found(found: Result<Vec<u8>, Error>, size: *mut usize, buffer: *mut u8) -> Status {
-    match found {
-        Err(error) if !size.is_null() => status(error),
-        // SAFETY: the caller's promise.
-        found => unsafe { hand_out(&found.unwrap_or_default(), size, buffer) },
-    }
 }

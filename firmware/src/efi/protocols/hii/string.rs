@@ -13,7 +13,7 @@ use r_efi::protocols::hii_string::{Info, Protocol};
 
 use super::super::super::services;
 use super::super::abi::Char16String;
-use super::{database, hand_out, hand_out_found, result, status};
+use super::{database, hand_out, result, status};
 
 /// EFI_FONT_INFO before its name.
 const INFO_LEN: usize = 6;
@@ -21,6 +21,11 @@ const INFO_LEN: usize = 6;
 /// Makes the protocol instance.
 pub fn create() -> *mut Protocol {
     Box::leak(Box::new(Protocol { new_string, get_string, set_string, get_languages, get_secondary_languages }))
+}
+
+/// The package list of a handle, which is one: null is no list that could be found or not.
+fn named(list: HiiHandle) -> Result<hii::Handle, Error> {
+    if list.is_null() { Err(Error::Malformed) } else { Ok(list.addr()) }
 }
 
 /// A client's language; `None` when it is null.
@@ -81,17 +86,17 @@ unsafe extern "efiapi" fn new_string(
     list: HiiHandle,
     place: *mut StringId,
     spoken: *const Char8,
-    _language_name: *const Char16,
+    name: *const Char16,
     string: *mut Char16,
     info: *const Info,
 ) -> Status {
     // SAFETY: each null or as its type says, by the protocol's contract.
-    let (spoken, string, font) = unsafe { (language(spoken), text(string), font(info)) };
+    let (spoken, name, string, font) = unsafe { (language(spoken), text(name), text(string), font(info)) };
     let (Some(spoken), Some(string)) = (spoken, string) else { return Status::INVALID_PARAMETER };
     if place.is_null() {
         return Status::INVALID_PARAMETER;
     }
-    match database().new_string(list.addr(), spoken, string, font.as_ref()) {
+    match named(list).and_then(|list| database().new_string(list, spoken, name, string, font.as_ref())) {
         Ok(id) => {
             // SAFETY: not null, so to be written by the protocol's contract.
             unsafe { place.write(id) };
@@ -112,20 +117,15 @@ unsafe extern "efiapi" fn get_string(
 ) -> Status {
     // SAFETY: null or a string, by the protocol's contract.
     let Some(spoken) = (unsafe { language(spoken) }) else { return Status::INVALID_PARAMETER };
-    if size.is_null() {
-        return Status::INVALID_PARAMETER;
-    }
     let database = database();
-    let (bytes, font) = match database.string(list.addr(), spoken, id) {
-        Ok(found) => found,
-        Err(error) => return status(error),
-    };
+    let found = named(list).and_then(|list| database.string(list, spoken, id));
+    let bytes = found.as_ref().map(|(bytes, _)| bytes.as_slice()).map_err(|error| *error);
     // SAFETY: a size and a buffer that has it, by the protocol's contract.
-    let status = unsafe { hand_out(&bytes, size, string.cast()) };
+    let status = unsafe { hand_out(bytes, size, string.cast()) };
     if status != Status::SUCCESS || info.is_null() {
         return status;
     }
-    let font = font.map(|font| font_info(&font)).transpose();
+    let font = found.ok().and_then(|(_, font)| font).map(|font| font_info(&font)).transpose();
     // Allocating pool memory runs notifications.
     drop(database);
     let font = match font.map(|font| font.map(|bytes| hand_out_font(&bytes))) {
@@ -151,7 +151,7 @@ unsafe extern "efiapi" fn set_string(
     // SAFETY: each null or as its type says, by the protocol's contract.
     let (spoken, string, font) = unsafe { (language(spoken), text(string), font(info)) };
     let (Some(spoken), Some(string)) = (spoken, string) else { return Status::INVALID_PARAMETER };
-    result(database().set_string(list.addr(), spoken, id, string, font.as_ref()))
+    result(named(list).and_then(|list| database().set_string(list, spoken, id, string, font.as_ref())))
 }
 
 unsafe extern "efiapi" fn get_languages(
@@ -160,9 +160,9 @@ unsafe extern "efiapi" fn get_languages(
     buffer: *mut Char8,
     size: *mut usize,
 ) -> Status {
-    let languages = database().languages(list.addr());
+    let languages = named(list).and_then(|list| database().languages(list));
     // SAFETY: a size and a buffer that has it, by the protocol's contract.
-    unsafe { hand_out_found(languages, size, buffer.cast()) }
+    unsafe { hand_out(languages.as_deref().map_err(|error| *error), size, buffer.cast()) }
 }
 
 unsafe extern "efiapi" fn get_secondary_languages(
@@ -174,7 +174,7 @@ unsafe extern "efiapi" fn get_secondary_languages(
 ) -> Status {
     // SAFETY: null or a string, by the protocol's contract.
     let Some(primary) = (unsafe { language(primary) }) else { return Status::INVALID_PARAMETER };
-    let languages = database().secondary_languages(list.addr(), primary);
+    let languages = named(list).and_then(|list| database().secondary_languages(list, primary));
     // SAFETY: a size and a buffer that has it, by the protocol's contract.
-    unsafe { hand_out_found(languages, size, buffer.cast()) }
+    unsafe { hand_out(languages.as_deref().map_err(|error| *error), size, buffer.cast()) }
 }
