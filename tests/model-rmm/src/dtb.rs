@@ -300,6 +300,18 @@ impl Machine {
         }
         (machine.cpus > 0 && !machine.distributor.is_empty()).then_some(machine)
     }
+
+    /// Has the realm find the PL011 at `base`, in the tree as well.
+    pub fn move_pl011(&mut self, root: &mut Node, base: u64) {
+        let Some(node) = root.children.iter_mut().find(|node| node.is_compatible("arm,pl011")) else { return };
+        let regions = node.regions();
+        let Some(window) = self.mmio.iter_mut().find(|window| regions.contains(&window.ipa)) else { return };
+        window.ipa = base..base.saturating_add(window.ipa.end.saturating_sub(window.ipa.start));
+        node.name = alloc::format!("pl011@{base:x}");
+        node.set("reg", reg(&window.ipa));
+        let path = alloc::format!("/{}\0", node.name);
+        root.child("chosen").set("stdout-path", path.into_bytes());
+    }
 }
 
 /// Cells of an entry of a PCI host's `ranges`: three of the bus, two of the parent, two of size.

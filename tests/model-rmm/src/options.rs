@@ -8,8 +8,6 @@ use rsi::{HashAlgorithm, Version};
 
 use crate::virtio::{FAULTS, Lie};
 
-use crate::ns16550;
-
 /// Why an option string is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
@@ -145,8 +143,8 @@ pub struct Options {
     pub dma: Dma,
     /// Granularity in bytes of RIPAS changes the host can do; it is also what RHI reports.
     pub align: u64,
-    /// Where the UART of a kvmtool launch is.
-    pub uart: u64,
+    /// Where the UART is; none: where the VMM has it.
+    pub uart: Option<u64>,
     /// Bytes of the kernel in fw_cfg that are its setup part.
     pub fw_cfg_setup: Option<u32>,
     /// Where RSI_IPA_STATE_GET ends its runs beside changes of the state: at multiples of so many bytes.
@@ -180,7 +178,7 @@ impl Default for Options {
             pmu: None,
             dma: Dma::SharedBit,
             align: rsi::GRANULE,
-            uart: ns16550::BASE,
+            uart: None,
             fw_cfg_setup: None,
             runs: None,
             token: 0,
@@ -248,7 +246,7 @@ impl Options {
             "dma" => {
                 choice(value, [("shared", Dma::SharedBit), ("canonical", Dma::Canonical)]).map(|dma| self.dma = dma)
             }
-            "uart" => aligned(value, rsi::GRANULE).map(|uart| self.uart = uart),
+            "uart" => aligned(value, rsi::GRANULE).map(|uart| self.uart = Some(uart)),
             "align" => number(value).map(|align| self.align = align),
             "fw-cfg-setup" => {
                 number(value).and_then(|size| u32::try_from(size).ok()).map(|size| self.fw_cfg_setup = Some(size))

@@ -140,3 +140,15 @@ fn fw_cfg_goes_when_the_vmm_has_none() {
     let tree = Node::parse(&realm_tree(&mut qemu(), &edit)).unwrap();
     assert!(!tree.children.iter().any(|child| child.name.starts_with("fw-cfg")));
 }
+
+#[test]
+fn the_pl011_is_moved_in_tree_and_machine() {
+    let mut root = qemu();
+    let mut machine = Machine::from_tree(&root, 1 << 32).unwrap();
+    machine.move_pl011(&mut root, 0xb00_0000);
+    let translate = |ipa| machine.mmio.iter().find_map(|window| window.translate(ipa));
+    assert_eq!([translate(0xb00_0018), translate(0x900_0018)], [Some(0x900_0018), None]);
+    let uart = root.children.iter().find(|child| child.is_compatible("arm,pl011")).unwrap();
+    assert_eq!(uart.regions(), [0xb00_0000..0xb00_1000]);
+    assert_eq!(root.child("chosen").property("stdout-path"), Some(&b"/pl011@b000000\0"[..]));
+}

@@ -45,14 +45,18 @@ pub fn boot() {
     let mut tree = qemu_tree();
     let uart = match options.launch {
         Launch::Kvmtool => {
-            let pl011 = ns16550::replace_pl011(&mut tree, options.uart);
-            pl011.map(|pl011| Uart::new(options.uart, pl011))
+            let base = options.uart.unwrap_or(ns16550::BASE);
+            let pl011 = ns16550::replace_pl011(&mut tree, base);
+            pl011.map(|pl011| Uart::new(base, pl011))
         }
         Launch::Bios | Launch::Kernel => None,
     };
-    let Some(machine) = dtb::Machine::from_tree(&tree, 1 << (options.width - 1)) else {
+    let Some(mut machine) = dtb::Machine::from_tree(&tree, 1 << (options.width - 1)) else {
         stop("QEMU's device tree has no GICv3: -M virt,gic-version=3".into());
     };
+    if let (None, Some(base)) = (&uart, options.uart) {
+        machine.move_pl011(&mut tree, base);
+    }
     if machine.cpus > cpu::MAX {
         stop(format!("at most {} CPUs", cpu::MAX));
     }
