@@ -42,13 +42,15 @@ const LOG_LEVEL_FILE: &str = "opt/org.realmfw/log";
 #[expect(unsafe_code, reason = "the symbol that assembly calls")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn realmfw_main(start: &StartInfo) -> ! {
-    // SAFETY: the first call there is, and the only one.
+    device_tree::set_address(start.x0);
+    realm::start(start);
+    // SAFETY: before any allocation, and the only call.
     unsafe { memory::start() };
     let Err(error) = boot(start);
     if let Some(bit) = realm::shared_bit_beyond_tables() {
-        console::say_beyond(start.x0, bit, &format!("realmfw: error: {error}\r\n"));
+        console::say_beyond(bit, &format!("realmfw: error: {error}\r\n"));
     }
-    console::start_early(start.x0);
+    console::start_early();
     log::error!("{error}");
     psci::system_off()
 }
@@ -56,17 +58,17 @@ unsafe extern "C" fn realmfw_main(start: &StartInfo) -> ! {
 /// The way from reset to the operating system.
 #[expect(unsafe_code, reason = "gives RAM to UEFI for good")]
 fn boot(start: &StartInfo) -> Result<Infallible, Error> {
-    if start.realm != 0 {
+    if realm::is_realm() {
         psci::set_conduit(Conduit::Smc);
     }
-    let world = realm::detect(start)?;
+    let world = realm::detect()?;
     if let World::Realm(_) = world {
         realm::verify("firmware", &memory::image())?;
     }
 
     measurement::start(&world)?;
 
-    let tree = device_tree::read(start.x0)?;
+    let tree = device_tree::read()?;
     measurement::blob(Blob::DeviceTree, &tree)?;
     let mut machine = Machine::from_device_tree(&tree)?;
     if let World::Realm(_) = world {

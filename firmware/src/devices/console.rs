@@ -44,26 +44,28 @@ static DEAF: AtomicBool = AtomicBool::new(false);
 /// When its registers cannot be mapped; the machine then has no console.
 pub fn start(console: &Console) -> Result<(), memory::Error> {
     let registers = memory::map_device(console.region.base(), console.region.size())?;
-    PORT.call_once(|| match console.uart {
+    // A UART that nobody answers for faults here: what tells of that must find no console half made.
+    let port = match console.uart {
         Uart::Pl011 => {
             pl011::start(registers);
             Port::Pl011(registers)
         }
         Uart::Ns16550 { reg_shift, reg_io_width } => Port::Ns16550(Ns16550::start(registers, reg_shift, reg_io_width)),
-    });
+    };
+    PORT.call_once(|| port);
     Ok(())
 }
 
-/// Uses a UART before the machine is known, so that what went wrong can be reported: the one in the device tree at
-/// `x0`, if that much of it can be read, or the one that is where most often one is.
-pub fn start_early(x0: u64) {
-    if PORT.get().is_none() && find(x0).is_none_or(|console| start(&console).is_err()) {
+/// Uses a UART before the machine is known, so that what went wrong can be reported: the one that the device tree names,
+/// if that much of it can be read, or the one that is where most often one is.
+pub fn start_early() {
+    if PORT.get().is_none() && find().is_none_or(|console| start(&console).is_err()) {
         start_last_resort();
     }
 }
 
-fn find(x0: u64) -> Option<Console> {
-    find_console(&device_tree::read(x0).ok()?)
+fn find() -> Option<Console> {
+    find_console(&device_tree::read().ok()?)
 }
 
 /// Uses the UART where it most often is, when there is no console yet and something is so wrong that no device tree
@@ -88,8 +90,8 @@ fn guess() -> Option<Console> {
 }
 
 /// Says `text` where the shared alias of the UART is beyond the page tables, and powers off.
-pub fn say_beyond(x0: u64, shared_bit: u64, text: &str) -> ! {
-    let base = find(x0).or_else(guess).map_or(DEFAULT_UART, |console| console.region.base());
+pub fn say_beyond(shared_bit: u64, text: &str) -> ! {
+    let base = find().or_else(guess).map_or(DEFAULT_UART, |console| console.region.base());
     arch::say_without_mmu(base | shared_bit, text)
 }
 

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use formats::device_tree::{Header, adopt_copy};
 use thiserror::Error;
@@ -11,6 +12,9 @@ use crate::memory;
 
 /// Where QEMU puts the tree of a machine that it enters with x0 = 0.
 const DEFAULT_ADDRESS: u64 = 0x4000_0000;
+
+/// What the VMM passed in x0.
+static X0: AtomicU64 = AtomicU64::new(0);
 
 /// What the firmware holds of the tree: trees of a thousand CPUs are smaller.
 const MAX_SIZE: usize = 512 * 1024;
@@ -32,12 +36,20 @@ pub enum Error {
     TooLarge(u64, usize),
 }
 
-/// Copies the tree at `x0`, or at the usual place when that is 0, and checks its header.
+/// Remembers what the VMM passed in x0.
+pub fn set_address(x0: u64) {
+    X0.store(x0, Ordering::Relaxed);
+}
+
+/// Copies the tree at the address that x0 had, or at the usual place when that was 0, and checks its header.
 ///
 /// # Errors
 /// [`Error`] says what is wrong with it.
-pub fn read(x0: u64) -> Result<Vec<u8>, Error> {
-    let address = if x0 == 0 { DEFAULT_ADDRESS } else { x0 };
+pub fn read() -> Result<Vec<u8>, Error> {
+    let address = match X0.load(Ordering::Relaxed) {
+        0 => DEFAULT_ADDRESS,
+        x0 => x0,
+    };
     if !address.is_multiple_of(8) {
         return Err(Error::Misaligned(address));
     }

@@ -3,11 +3,13 @@
 
 mod syndrome;
 
+use alloc::format;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use address_space::page_table::PAGE_SIZE;
 use boot_asm::{ExceptionFrame, layout};
+use spin::Once;
 
 use crate::arch::{self, psci};
 use crate::devices::console;
@@ -15,8 +17,16 @@ use crate::log::{self, raw};
 use crate::{memory, realm};
 use syndrome::Syndrome;
 
-/// Faults taken so far. A fault while one is being told of ends without words.
-static FAULTS: AtomicU32 = AtomicU32::new(0);
+/// The first fault, which is the one that is told of.
+static FIRST: Once<ExceptionFrame> = Once::new();
+
+/// How far that has come: one of the values below.
+static STAGE: AtomicU32 = AtomicU32::new(NO_FAULT);
+const NO_FAULT: u32 = 0;
+/// The console is looked for in the device tree, which may fault in its turn.
+const LOOKING: u32 = 1;
+/// There is a console, or the one that is left is being tried. A fault from here on ends without words.
+const TELLING: u32 = 2;
 
 const MAX_FRAMES: usize = 32;
 
@@ -29,12 +39,23 @@ const PANIC: u16 = 0x7066;
 /// Called by boot-asm's vectors only, with the frame they saved.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn realmfw_exception(frame: *mut ExceptionFrame) -> ! {
-    if FAULTS.fetch_add(1, Ordering::Relaxed) > 0 {
-        psci::stop();
+    // SAFETY: the vectors pass the address of the frame they filled; the next fault makes another in its place.
+    let frame = FIRST.call_once(|| unsafe { frame.read() });
+    // SAFETY: no code that faulted is returned to.
+    unsafe { memory::seize_tables() };
+    match STAGE.fetch_add(1, Ordering::Relaxed) {
+        NO_FAULT => {
+            realm::find_shared_bit();
+            if let Some(bit) = realm::shared_bit_beyond_tables() {
+                let offset = frame.elr.wrapping_sub(layout::image_start());
+                console::say_beyond(bit, &format!("realmfw: fault at image+{offset:#x}\r\n"));
+            }
+            console::start_early();
+            STAGE.store(TELLING, Ordering::Relaxed);
+        }
+        LOOKING => console::start_last_resort(),
+        _ => psci::stop(),
     }
-    console::start_last_resort();
-    // SAFETY: the vectors pass the address of the frame they filled, which nothing else refers to.
-    let frame = unsafe { &*frame };
     report(frame);
     psci::system_off()
 }

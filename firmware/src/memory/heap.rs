@@ -17,6 +17,7 @@ struct Heaps {
     second: Heap,
 }
 
+/// Only a fault in the heap itself leaves it locked: whoever tells of that gets nothing from it, and does not wait.
 struct GlobalHeap(Mutex<Heaps>);
 
 #[global_allocator]
@@ -48,14 +49,15 @@ pub unsafe fn extend(range: Range<u64>) {
 // the length of one call, and interrupts are masked.
 unsafe impl GlobalAlloc for GlobalHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let heaps = &mut *self.0.lock();
+        let Some(mut heaps) = self.0.try_lock() else { return ptr::null_mut() };
+        let heaps = &mut *heaps;
         let block = heaps.first.allocate_first_fit(layout).or_else(|()| heaps.second.allocate_first_fit(layout));
         block.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if let Some(block) = NonNull::new(block) {
-            let heaps = &mut *self.0.lock();
+        if let (Some(block), Some(mut heaps)) = (NonNull::new(block), self.0.try_lock()) {
+            let heaps = &mut *heaps;
             let is_first = (heaps.first.bottom()..heaps.first.top()).contains(&block.as_ptr());
             let heap = if is_first { &mut heaps.first } else { &mut heaps.second };
             // SAFETY: the caller passes what `alloc` returned for this layout, and the heaps are apart.

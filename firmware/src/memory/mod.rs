@@ -11,7 +11,7 @@ use address_space::page_table::{Leaf, MemoryType, PAGE_SIZE, PageTable, Protecti
 use address_space::ram::RamLayout;
 use address_space::ranges;
 use formats::machine::{Machine, Reservation};
-use spin::{Mutex, MutexGuard};
+use spin::{Mutex, MutexGuard, Once};
 use thiserror::Error;
 
 use crate::arch::mmio::Mmio;
@@ -24,7 +24,7 @@ pub use address_space::page_table::Error as MapError;
 const REGISTER_ALIGNMENT: u64 = 4;
 
 static PAGE_TABLE: Mutex<Option<PageTable<TablePages>>> = Mutex::new(None);
-static RAM: Mutex<Vec<Range<u64>>> = Mutex::new(Vec::new());
+static RAM: Once<Vec<Range<u64>>> = Once::new();
 
 /// What can be wrong with memory.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -93,6 +93,17 @@ fn with_tables<T>(f: impl FnOnce(&mut PageTable<TablePages>) -> Result<T, MapErr
     f(guard.as_mut().ok_or(MapError::NotMapped)?)
 }
 
+/// Takes the page tables from whoever held them at a fault. A table is written one whole descriptor at a time, so that
+/// what was begun is no obstacle to what else is mapped.
+///
+/// # Safety
+/// What ran before the fault never runs on.
+#[expect(unsafe_code, reason = "breaks a lock")]
+pub unsafe fn seize_tables() {
+    // SAFETY: the caller says that the holder, if there is one, is gone for good.
+    unsafe { PAGE_TABLE.force_unlock() };
+}
+
 /// The pages that [start, start + size) touches.
 fn pages(start: u64, size: u64) -> Result<Range<u64>, MapError> {
     let end = start.checked_add(size).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(MapError::Range)?;
@@ -125,7 +136,7 @@ pub fn map_device(base: u64, size: u64) -> Result<Mmio, Error> {
         return Err(Error::Misaligned(base));
     }
     let range = pages(base, size)?;
-    if RAM.lock().iter().any(|ram| ranges::overlap(ram, &range)) {
+    if RAM.get().is_some_and(|ram| ram.iter().any(|ram| ranges::overlap(ram, &range))) {
         return Err(Error::DeviceInRam(base));
     }
     // Devices share pages, and a realm asks about each page once.
@@ -154,7 +165,7 @@ pub fn map_ram(layout: &RamLayout) -> Result<(), MapError> {
         }
         Ok(())
     })?;
-    RAM.lock().clone_from(&layout.ram);
+    RAM.call_once(|| layout.ram.clone());
     Ok(())
 }
 

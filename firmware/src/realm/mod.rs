@@ -111,21 +111,24 @@ fn rsi() -> Rsi<SmcConduit> {
     Rsi::new(unsafe { SmcConduit::new() })
 }
 
-/// Finds out what this is. The entry code has asked the RMM; here the answer becomes a value.
+/// Remembers whether this is a realm: the entry code has asked the RMM.
+pub fn start(start: &StartInfo) {
+    if start.realm != 0 {
+        SHARED_BIT.store(UNKNOWN, Ordering::Relaxed);
+    }
+}
+
+/// Finds out what this is.
 ///
 /// # Errors
 /// A realm that cannot be spoken to is an error, never a plain VM.
-pub fn detect(start: &StartInfo) -> Result<World, Error> {
-    if start.realm == 0 {
+pub fn detect() -> Result<World, Error> {
+    if !is_realm() {
         return Ok(World::Plain);
     }
-    SHARED_BIT.store(UNKNOWN, Ordering::Relaxed);
     let version = negotiate(&mut rsi());
     // Even an RMM without a common version may say how wide addresses are, and so where to report that.
     let config = config();
-    if let Some(bit) = config.ok().and_then(|config| config.shared_bit()) {
-        SHARED_BIT.store(bit, Ordering::Relaxed);
-    }
     let (version, config) = (version?, config?);
     if SHARED_BIT.load(Ordering::Relaxed) >= ADDRESS_END {
         return Err(Error::IpaWidth(config.ipa_width));
@@ -144,11 +147,24 @@ fn negotiate(rsi: &mut Rsi<SmcConduit>) -> Result<Version, Error> {
     Ok(Version::V1_0)
 }
 
+/// Asks for the shared bit of a realm that has not told it: for a fault that comes before [`detect`] is through.
+pub fn find_shared_bit() {
+    if shared_bit() == UNKNOWN {
+        // Without it there is no address to tell the reason at.
+        let _ = config();
+    }
+}
+
+/// Asks for the realm's configuration, and keeps its shared bit.
 fn config() -> Result<RealmConfig, Error> {
     let granule = GRANULE.0.get();
     rsi().realm_config(granule.expose_provenance() as u64).map_err(Error::Config)?;
     // SAFETY: the RMM has written the granule and is done with it; nobody else has a reference.
-    RealmConfig::from_bytes(unsafe { &*granule }).ok_or(Error::Config(rsi::Error::Unknown))
+    let config = RealmConfig::from_bytes(unsafe { &*granule }).ok_or(Error::Config(rsi::Error::Unknown))?;
+    if let Some(bit) = config.shared_bit() {
+        SHARED_BIT.store(bit, Ordering::Relaxed);
+    }
+    Ok(config)
 }
 
 /// RHI_HOSTCONF_GET_IPA_CHANGE_ALIGNMENT (DEN0148).

@@ -30,13 +30,33 @@ pub fn empty_rom(scratch: &Scratch) -> Result<PathBuf> {
 
 /// Has the firmware start at `address` with x0 as given. Without x0 it is zero, as after a reset.
 pub fn firmware_at(machine: Machine, scratch: &Scratch, address: u64, x0: Option<u64>) -> Result<Machine> {
-    let machine = machine.firmware(empty_rom(scratch)?);
-    let Some(x0) = x0 else {
-        return Ok(enter(machine, &workspace::image(), address));
-    };
-    let stub = scratch.file("stub.bin", jump(address, x0))?;
-    let machine = load(machine, &workspace::image(), address);
+    match x0 {
+        Some(x0) => image_at(machine, scratch, &workspace::image(), address, x0, &[]),
+        None => Ok(enter(machine.firmware(empty_rom(scratch)?), &workspace::image(), address)),
+    }
+}
+
+/// Has `image` start at `address` with x0 as given, after words were stored to registers of devices.
+pub fn image_at(
+    machine: Machine,
+    scratch: &Scratch,
+    image: &Path,
+    address: u64,
+    x0: u64,
+    registers: &[(u64, u32)],
+) -> Result<Machine> {
+    let stub = scratch.file("stub.bin", jump(address, x0, registers))?;
+    let machine = load(machine.firmware(empty_rom(scratch)?), image, address);
     Ok(enter(machine, &stub, STUB))
+}
+
+/// A machine that has RAM at 0, where `image` runs, and its PL011 at 0xff00_0000.
+pub fn versal(scratch: &Scratch, image: &Path) -> Result<Machine> {
+    const LOADED: u64 = 0x1000_0000;
+    let length = usize::try_from(std::fs::metadata(image)?.len())?;
+    let stub = scratch.file("stub.bin", copy_to_zero(LOADED, length))?;
+    let machine = Machine::new().machine("xlnx-versal-virt").cpu("cortex-a72").cpus(4).memory_mib(1024).kernel(stub);
+    Ok(load(machine, image, LOADED))
 }
 
 /// Where the stub is put: out of the way of image and tree.
@@ -44,7 +64,7 @@ const STUB: u64 = 0x4f00_0000;
 
 /// Code that copies the image to address 0, from where it must have been loaded to `from`, and enters it with x0 as
 /// it stands.
-pub fn copy_to_zero(from: u64, length: usize) -> Vec<u8> {
+fn copy_to_zero(from: u64, length: usize) -> Vec<u8> {
     // MOVZ x1, #from >> 16, LSL #16; MOVZ x3, #end >> 16, LSL #16; MOV x2, xzr; then 16 bytes at a time until x1
     // reaches x3: LDP x4, x5, [x1], #16; STP x4, x5, [x2], #16; CMP x1, x3; B.LO; then BR xzr by way of x6.
     let end = (from + length as u64).next_multiple_of(1 << 16);
@@ -66,20 +86,26 @@ pub fn copy_to_zero(from: u64, length: usize) -> Vec<u8> {
     code.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Code that loads x0 and branches to an address, both below 1 << 48. It switches to the other stack pointer first, as
-/// a loader may have.
-fn jump(address: u64, x0: u64) -> Vec<u8> {
+/// Code that stores words to registers of devices, loads x0 and branches to an address, all below 1 << 48. It switches to
+/// the other stack pointer first, as a loader may have.
+fn jump(address: u64, x0: u64, registers: &[(u64, u32)]) -> Vec<u8> {
     // MSR SPSel, #0.
     let mut code = vec![0xd500_40bf];
-    let mut load = |register: u32, value: u64| {
+    let load = |code: &mut Vec<u32>, register: u32, value: u64| {
         // MOVZ, then MOVK with a shift of 16 and 32 (Arm ARM, C6.2).
         for (opcode, shift) in [(0xd280_0000_u32, 0), (0xf2a0_0000, 16), (0xf2c0_0000, 32)] {
             let half = ((value >> shift) & 0xffff) as u32;
             code.push(opcode | half << 5 | register);
         }
     };
-    load(0, x0);
-    load(4, address);
+    for (register, value) in registers {
+        load(&mut code, 1, *register);
+        load(&mut code, 2, (*value).into());
+        // STR w2, [x1].
+        code.push(0xb900_0022);
+    }
+    load(&mut code, 0, x0);
+    load(&mut code, 4, address);
     // BR x4.
     code.push(0xd61f_0080);
     code.iter().flat_map(|word| word.to_le_bytes()).collect()

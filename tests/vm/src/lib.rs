@@ -3,6 +3,7 @@
 //! A [`Machine`] describes what to start, a [`Vm`] is one that runs: its console is captured, it
 //! has a deadline, and nothing of it is left when it goes out of scope.
 
+pub mod broken;
 pub mod checks;
 pub mod disk;
 pub mod machine;

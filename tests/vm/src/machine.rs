@@ -40,6 +40,7 @@ pub struct Machine {
     reboots: bool,
     memory_is_backed: bool,
     memory_file: Option<PathBuf>,
+    console: Option<String>,
     args: Vec<OsString>,
 }
 
@@ -57,6 +58,7 @@ impl Default for Machine {
             reboots: false,
             memory_is_backed: false,
             memory_file: None,
+            console: None,
             args: Vec::new(),
         }
     }
@@ -153,6 +155,12 @@ impl Machine {
         self
     }
 
+    /// Has the console behind `device`, such as `pci-serial`, and nothing behind the machine's own UART.
+    pub fn console_device(mut self, device: impl Into<String>) -> Self {
+        self.console = Some(device.into());
+        self
+    }
+
     /// The command that runs the machine with its console on standard input and output.
     ///
     /// QEMU gets its arguments through `setpriv`, which has the kernel kill it when the thread
@@ -161,7 +169,18 @@ impl Machine {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", QEMU]);
         // Only what is asked for: a network card, say, would bring an option ROM.
-        command.args(["-nodefaults", "-display", "none", "-serial", serial]);
+        command.args(["-nodefaults", "-display", "none"]);
+        match &self.console {
+            None => command.args(["-serial", serial]),
+            Some(device) => command.args([
+                "-serial",
+                "none",
+                "-chardev",
+                &format!("{serial},id=console"),
+                "-device",
+                &format!("{device},chardev=console"),
+            ]),
+        };
         let mut machine = self.machine.clone();
         let size = self.memory_mib;
         let backend = match &self.memory_file {

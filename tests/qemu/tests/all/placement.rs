@@ -87,12 +87,8 @@ fn starts_as_a_kernel() -> Result<()> {
 /// RAM at 0, with another machine around it: the image comes to terms with what the tree says.
 #[test]
 fn starts_at_0_in_ram() -> Result<()> {
-    const LOADED: u64 = 0x1000_0000;
     present(&workspace::image())?;
     let scratch = Scratch::new()?;
-    let length = usize::try_from(std::fs::metadata(workspace::image())?.len())?;
-    let stub = scratch.file("stub.bin", place::copy_to_zero(LOADED, length))?;
-    let machine = Machine::new().machine("xlnx-versal-virt").cpu("cortex-a72").cpus(4).memory_mib(1024).kernel(stub);
-    let machine = place::load(machine, &workspace::image(), LOADED);
+    let machine = place::versal(&scratch, &workspace::image())?;
     stops_with(machine, &["plain VM at EL2", NO_KERNEL]).map(|_| ())
 }

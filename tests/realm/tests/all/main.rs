@@ -5,6 +5,7 @@ mod conformance;
 mod disks;
 mod efi;
 mod ends;
+mod faults;
 mod firmware;
 mod hostile;
 mod kvmtool;
