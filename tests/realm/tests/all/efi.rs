@@ -65,6 +65,39 @@ fn walk_in_a_realm() -> Result<()> {
     .with_context(|| ended.report())
 }
 
+/// Debian's EFI shell, typed at: it looks at the realm, finds no disk, and ends it.
+#[test]
+fn shell_from_fw_cfg() -> Result<()> {
+    const PROMPT: &str = "\x1b[0;1;33;40mShell> ";
+    let commands = [
+        ("ver", "UEFI v2.100 (realmfw, "),
+        ("map", "No mapping found"),
+        ("memmap", "Total Memory:            511 MB"),
+        ("dh -v", "VenUtf8()"),
+        ("drivers", "DRIVER NAME"),
+        ("setvar PlatformLang", "65 6E 00"),
+        // What it was last told, by the cursor key.
+        ("\x1b[A", "65 6E 00"),
+    ];
+    let ended = Realm::firmware(workspace::image()).kernel(workspace::shell()).run_at_console(LIMIT, |vm| {
+        vm.expect("any other key to continue")?;
+        vm.send("\x1b")?;
+        vm.expect(PROMPT)?;
+        for (typed, part) in commands {
+            vm.send(&format!("{typed}\r"))?;
+            let printed = vm.read_until(PROMPT)?;
+            ensure!(printed.contains(part), "{}{typed:?} printed no {part:?}", vm.report());
+        }
+        vm.send("reset -s\r")
+    })?;
+    (|| {
+        ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
+        let evidence = Evidence::from_model_log(&ended.log).context("no event log")?;
+        evidence.verify()
+    })()
+    .with_context(|| ended.report())
+}
+
 /// Under an RMM that has given up RSI 1.0.
 #[test]
 fn measures_until_the_log_is_full() -> Result<()> {
