@@ -10,7 +10,7 @@ use core::ffi::c_void;
 use core::ptr;
 
 use r_efi::efi::{self, Guid, Handle, Status};
-use r_efi::protocols::{block_io, device_path, disk_io, partition_info, simple_file_system};
+use r_efi::protocols::{block_io, device_path, disk_io, disk_io2, partition_info, simple_file_system};
 
 use crate::env::{self, bs};
 use crate::report::{check, equal, failed, status};
@@ -60,8 +60,10 @@ pub fn run() {
         }
         None => failed("partitions: a handle", format_args!("there is none")),
     }
-    let is = unsafe { (bs().disconnect_controller)(disk, ptr::null_mut(), ptr::null_mut()) };
-    status("DisconnectController: disk", is, Status::SUCCESS);
+    if let Some(partition) = partition_of(disk) {
+        held(disk, partition);
+    }
+    status("DisconnectController: disk", disconnect(disk), Status::SUCCESS);
     check("DisconnectController: the partition is gone", partition_of(disk).is_none());
     let left: *mut c_void = env::interface(disk, &disk_io::PROTOCOL_GUID);
     check("DisconnectController: disk I/O is gone", left.is_null());
@@ -69,6 +71,64 @@ pub fn run() {
     status("disks: block I/O is let go", uninstall(disk, &block_io::PROTOCOL_GUID, medium.cast()), Status::SUCCESS);
     uninstall(disk, &device_path::PROTOCOL_GUID, (&raw mut PATH).cast());
     Medium::release(medium);
+}
+
+fn disconnect(disk: Handle) -> Status {
+    unsafe { (bs().disconnect_controller)(disk, ptr::null_mut(), ptr::null_mut()) }
+}
+
+/// As long as a child of somebody else's uses a protocol, what offers it stays, whole.
+fn held(disk: Handle, partition: Handle) {
+    let (agent, child) = (env::image(), env::loaded_image().device_handle);
+    let child = if child.is_null() { agent } else { child };
+    let held = |name: &str, handle, guid: &Guid| {
+        let (mut guid, mut interface) = (*guid, ptr::null_mut());
+        let attributes = efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER;
+        let is = unsafe { (bs().open_protocol)(handle, &mut guid, &mut interface, agent, child, attributes) };
+        status(name, is, Status::SUCCESS);
+        let refused = disconnect(disk);
+        unsafe { (bs().close_protocol)(handle, &mut guid, agent, child) };
+        check(name, refused.is_error());
+        equal(name, partition_of(disk), Some(partition));
+        let guids = [
+            block_io::PROTOCOL_GUID,
+            second::BLOCK_IO2,
+            partition_info::PROTOCOL_GUID,
+            Guid::from_bytes(&ESP),
+            disk_io::PROTOCOL_GUID,
+            disk_io2::PROTOCOL_GUID,
+            simple_file_system::PROTOCOL_GUID,
+        ];
+        let missing = guids.iter().position(|guid| !has(partition, guid));
+        equal(name, missing, None);
+        let io: *mut block_io::Protocol = env::interface(partition, &block_io::PROTOCOL_GUID);
+        let mut buffer = Buffer([0; 2 * BLOCK]);
+        let is = unsafe { ((*io).read_blocks)(io, 7, 0, BLOCK, buffer.0.as_mut_ptr().cast()) };
+        status(name, is, Status::SUCCESS);
+    };
+    held("disks: a partition's block I/O is used", partition, &block_io::PROTOCOL_GUID);
+    held("disks: its second block I/O is used", partition, &second::BLOCK_IO2);
+    held("disks: its disk I/O is used", partition, &disk_io::PROTOCOL_GUID);
+    held("disks: its second disk I/O is used", partition, &disk_io2::PROTOCOL_GUID);
+    held("disks: its file system is used", partition, &simple_file_system::PROTOCOL_GUID);
+
+    // The drivers above let go of the disk, and are connected again.
+    let (mut guid, mut interface) = (disk_io2::PROTOCOL_GUID, ptr::null_mut());
+    let attributes = efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER;
+    unsafe { (bs().open_protocol)(disk, &mut guid, &mut interface, agent, child, attributes) };
+    status("DisconnectController: disk I/O is used", disconnect(disk), Status::SUCCESS);
+    unsafe { (bs().close_protocol)(disk, &mut guid, agent, child) };
+    let is = (partition_of(disk), has(disk, &disk_io::PROTOCOL_GUID), has(disk, &disk_io2::PROTOCOL_GUID));
+    equal("DisconnectController: disk I/O stays, both of it", is, (None, true, true));
+    let is = unsafe { (bs().connect_controller)(disk, ptr::null_mut(), ptr::null_mut(), true.into()) };
+    status("ConnectController: disk, again", is, Status::SUCCESS);
+    check("ConnectController: the partition, again", partition_of(disk).is_some());
+}
+
+fn has(handle: Handle, guid: &Guid) -> bool {
+    let mut guid = *guid;
+    let (null, test) = (ptr::null_mut(), efi::OPEN_PROTOCOL_TEST_PROTOCOL);
+    unsafe { (bs().open_protocol)(handle, &mut guid, ptr::null_mut(), env::image(), null, test) == Status::SUCCESS }
 }
 
 /// A spoiled primary GPT: the backup gives the same partition. Taking block I/O away takes the partition away.
