@@ -22,7 +22,7 @@ pub enum Error {
     /// The device.
     #[error("{0}")]
     Device(#[from] DeviceError),
-    /// A protective MBR, but neither of the GPT's two copies is valid.
+    /// A protective MBR, but neither of the GPT's two copies is valid, and there is no boot catalogue.
     #[error("GPT: neither the primary nor the backup header and entry array are valid")]
     Gpt,
     /// No memory for the list.
@@ -99,16 +99,22 @@ pub struct Partitions {
 pub fn read<D: BlockDevice>(disk: &mut Disk<D>) -> Result<Partitions, Error> {
     let mut sector = [0; 512];
     disk.read_at(0, &mut sector)?;
-    let mut hybrid = Vec::new();
-    if let Some(mbr) = mbr::Mbr::parse(&sector) {
-        if mbr.is_protective() {
-            let gpt = Gpt::read(disk)?.ok_or(Error::Gpt)?;
-            return Ok(Partitions { list: gpt.partitions()?, gpt: Some(gpt) });
-        }
-        hybrid = mbr.partitions(disk)?;
+    let mbr = mbr::Mbr::parse(&sector);
+    let is_protective = mbr.as_ref().is_some_and(mbr::Mbr::is_protective);
+    if is_protective && let Some(gpt) = Gpt::read(disk)? {
+        return Ok(Partitions { list: gpt.partitions()?, gpt: Some(gpt) });
     }
-    let list = el_torito::read(disk)?;
-    Ok(Partitions { list: if list.is_empty() { hybrid } else { list }, gpt: None })
+    // The image of a CD may be one of a disk, too, whose GPT is in blocks of 512 bytes.
+    let mut list = el_torito::read(disk)?;
+    if list.is_empty()
+        && let Some(mbr) = mbr
+    {
+        if is_protective {
+            return Err(Error::Gpt);
+        }
+        list = mbr.partitions(disk)?;
+    }
+    Ok(Partitions { list, gpt: None })
 }
 
 /// Adds a partition to a list that has room for so many.

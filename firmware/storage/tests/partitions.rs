@@ -8,8 +8,12 @@ use storage::partitions::{Error, Partition, Partitions, Record, read};
 use support::image::{FAT12, GptDisk, iso, mbr_entry, protective_mbr, resum};
 use support::{RamDisk, exercise};
 
+fn read_blocks(image: &[u8], size: usize) -> Result<Partitions, Error> {
+    read(&mut Disk::new(RamDisk::new(image.to_vec(), size)).unwrap())
+}
+
 fn read_512(image: &[u8]) -> Result<Partitions, Error> {
-    read(&mut Disk::new(RamDisk::new(image.to_vec(), 512)).unwrap())
+    read_blocks(image, 512)
 }
 
 fn places(list: &[Partition]) -> Vec<(u32, u64, u64)> {
@@ -40,7 +44,7 @@ fn gpt() {
 #[test]
 fn gpt_of_4096_byte_blocks() {
     let disk = GptDisk { block: 4096, blocks: 60, partitions: vec![(6, 20)] };
-    let found = read(&mut Disk::new(RamDisk::new(disk.build(), 4096)).unwrap()).unwrap();
+    let found = read_blocks(&disk.build(), 4096).unwrap();
     assert_eq!(places(&found.list), [(1, 6, 15)]);
 }
 
@@ -184,7 +188,7 @@ fn el_torito() {
     assert_eq!(places(&found.list), [(2, 96, 16), (3, 128, 128)]);
     assert_eq!(found.list[0].record, Record::ElTorito { entry: 1, start: 24, length: 4 });
     assert!(!found.list[0].is_system());
-    let found = read(&mut Disk::new(RamDisk::new(image.clone(), 2048)).unwrap()).unwrap();
+    let found = read_blocks(&image, 2048).unwrap();
     assert_eq!(places(&found.list), [(2, 24, 4), (3, 32, 32)]);
 
     let catalogue = 19 * 2048;
@@ -213,6 +217,19 @@ fn el_torito() {
     assert_eq!(places(&read_512(&image).unwrap().list), [(2, 96, 16), (3, 128, 128)]);
     image[catalogue] = 0;
     assert_eq!(places(&read_512(&image).unwrap().list), [(1, 100, 20)]);
+}
+
+/// A GPT in blocks of 512 bytes, which is not in its place on a CD, and a boot catalogue.
+#[test]
+fn catalogue_behind_a_protective_mbr() {
+    let mut image = disk().build();
+    let iso = iso();
+    image.resize(iso.len(), 0);
+    image[16 * 2048..].copy_from_slice(&iso[16 * 2048..]);
+    assert_eq!(places(&read_blocks(&image, 2048).unwrap().list), [(2, 24, 4), (3, 32, 32)]);
+    assert_eq!(places(&read_512(&image).unwrap().list), PLACES);
+    image[17 * 2048] = 1;
+    assert_eq!(read_blocks(&image, 2048).map(|found| found.list.len()), Err(Error::Gpt));
 }
 
 #[test]

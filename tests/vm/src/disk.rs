@@ -95,6 +95,17 @@ impl Volume {
         self.at(CD_START * CD_BLOCK, disk)
     }
 
+    /// The image that is a CD which boots from it and a disk with a GPT that has it.
+    pub fn on_hybrid(&self) -> Vec<u8> {
+        let (start, length) = (CD_START * CD_BLOCK / BLOCK, self.0.len() / BLOCK);
+        let partitions = vec![(start as u64, (start + length - 1) as u64)];
+        let mut disk = GptDisk { block: BLOCK, blocks: start + length + 64, partitions }.build();
+        // What ISO 9660 has begins behind 16 blocks.
+        let descriptors = 16 * CD_BLOCK..CD_START * CD_BLOCK;
+        disk.splice(descriptors.clone(), iso().drain(descriptors));
+        self.at(start * BLOCK, disk)
+    }
+
     fn at(&self, offset: usize, mut disk: Vec<u8>) -> Vec<u8> {
         disk.splice(offset..offset + self.0.len(), self.0.iter().copied());
         disk

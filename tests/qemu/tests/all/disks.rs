@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, ensure};
 use qemu_tests::scratch::Scratch;
 use qemu_tests::{BOOT_LIMIT, STOP_LIMIT, all_hold, machine, present, run, stops_with};
+use vm::disk::Volume;
 use vm::{Machine, Vm, workspace};
 
 /// A machine with the disk of `loader` as `device`, whose options follow its name. What the guest writes is forgotten.
@@ -104,6 +105,21 @@ fn disks_without_a_loader() -> Result<()> {
     let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
     let machine = machine().args(["-drive", &drive, "-device", PCI]);
     stops_with(machine, &["file system 1: not found", "nothing to boot: none of 1 boot options"]).map(drop)
+}
+
+/// One image that is a CD and a disk, as loaders' tools make them: on a CD, whose blocks are larger, its GPT is not where
+/// the protective MBR has it.
+#[test]
+fn hybrid_image() -> Result<()> {
+    present(&workspace::uefi_walk())?;
+    let scratch = Scratch::new()?;
+    let image = scratch.file("hybrid.iso", Volume::new(&std::fs::read(workspace::uefi_walk())?)?.on_hybrid())?;
+    let drive = format!("if=none,id=disk,format=raw,read-only=on,file={}", image.display());
+    for device in [&["-device", PCI][..], &["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disk"]] {
+        let machine = machine().args(["-drive", &drive]).args(device);
+        all_hold(&run(&machine, BOOT_LIMIT)?).with_context(|| format!("{device:?}"))?;
+    }
+    Ok(())
 }
 
 /// Every protocol of blocks and of bytes, on disks of each kind: of over 2 TiB, of blocks of 4096 bytes, read-only, and
