@@ -191,7 +191,63 @@ fn is_installed(handle: Handle, mut guid: Guid) -> bool {
     unsafe { (bs().handle_protocol)(handle, &mut guid, &mut found) == Status::SUCCESS }
 }
 
+/// EFI_COMPONENT_NAME2_PROTOCOL (UEFI 2.11, 11.5).
+#[repr(C)]
+struct ComponentName {
+    get_driver_name: unsafe extern "efiapi" fn(*mut ComponentName, *const u8, *mut *const u16) -> Status,
+    get_controller_name:
+        unsafe extern "efiapi" fn(*mut ComponentName, Handle, Handle, *const u8, *mut *const u16) -> Status,
+    supported_languages: *const u8,
+}
+
+const COMPONENT_NAME2: Guid =
+    Guid::from_fields(0x6a7a_5cff, 0xe8d9, 0x4f70, 0xba, 0xda, &[0x75, 0xab, 0x30, 0x25, 0xce, 0x14]);
+
+/// Every driver there is before the program's own has a name.
+fn names() {
+    let (mut count, mut handles, mut guid) = (0, ptr::null_mut(), driver_binding::PROTOCOL_GUID);
+    unsafe {
+        (bs().locate_handle_buffer)(efi::BY_PROTOCOL, &mut guid, ptr::null_mut(), &mut count, &mut handles);
+        check("ComponentName2: drivers", count >= 3);
+        for index in 0..count {
+            let named: *mut ComponentName = env::interface(*handles.add(index), &COMPONENT_NAME2);
+            check("ComponentName2: there", !named.is_null());
+            if named.is_null() {
+                continue;
+            }
+            let n = &*named;
+            let mut name = ptr::null();
+            let is = (n.get_driver_name)(named, n.supported_languages, &mut name);
+            equal("GetDriverName", (is, !name.is_null() && *name != 0), (Status::SUCCESS, true));
+            let (en, fr) = (c"en".as_ptr().cast(), c"fr".as_ptr().cast());
+            status("GetDriverName: in French", (n.get_driver_name)(named, fr, &mut name), Status::UNSUPPORTED);
+            let is = (n.get_driver_name)(named, ptr::null(), &mut name);
+            status("GetDriverName: no language", is, Status::INVALID_PARAMETER);
+            let is = (n.get_driver_name)(named, en, ptr::null_mut());
+            status("GetDriverName: no place", is, Status::INVALID_PARAMETER);
+            let none = ptr::null_mut();
+            let controller =
+                |of: Handle, child: Handle, language, place| (n.get_controller_name)(named, of, child, language, place);
+            let is = controller(none, none, en, &mut name);
+            status("GetControllerName: no controller", is, Status::INVALID_PARAMETER);
+            let is = controller(env::image(), ptr::without_provenance_mut(0x5555), en, &mut name);
+            status("GetControllerName: a child that is none", is, Status::INVALID_PARAMETER);
+            let is = controller(env::image(), none, ptr::null(), &mut name);
+            status("GetControllerName: no language", is, Status::INVALID_PARAMETER);
+            let is = controller(env::image(), none, en, ptr::null_mut());
+            status("GetControllerName: no place", is, Status::INVALID_PARAMETER);
+            let is = controller(env::image(), none, en, &mut name);
+            status("GetControllerName: of another driver's", is, Status::UNSUPPORTED);
+        }
+    }
+    env::free(handles.cast());
+}
+
 pub fn run() {
+    // Elsewhere not every driver has a name.
+    if env::is_realmfw() {
+        names();
+    }
     let mut controller = ptr::null_mut();
     install(&mut controller, CONTROLLER, 1);
     status("ConnectController: no driver for it", connect(controller, ptr::null_mut(), false), Status::NOT_FOUND);

@@ -26,7 +26,7 @@ pub use events::{
 pub use locate::{all_handles, locate_device_path, locate_handles};
 pub use memory::{allocate_pages, allocate_pool, free_pages, free_pool, is_firmware};
 pub use protocols::{
-    close_protocol, close_protocols_of_agent, install_protocol, interface, open_protocol, uninstall_protocol,
+    close_protocol, close_protocols_of_agent, install_protocol, interface, is_handle, open_protocol, uninstall_protocol,
 };
 pub use state::handle_from;
 pub use uefi_core::memory_map::Placement;

@@ -72,7 +72,7 @@ fn commands_from_fw_cfg() -> Result<()> {
     shell.prints("dh", &["HIIDatabase", "HIIString", "UnicodeCollation2"])?;
     shell.prints("dh -v", &["LoadedImage", "ImageBase", "HD(1,GPT,", "VenUtf8()", "SimpleTextOut"])?;
     shell.prints("devices", &["Device Name"])?;
-    shell.prints("drivers", &["DRIVER NAME"])?;
+    shell.prints("drivers", &["DRIVER NAME", "Disk I/O", "FAT File System", "virtio on PCI"])?;
     shell.prints("pci", &["00   00   01    00 ==> ", "Vendor 1AF4 Device 1001 Prog Interface 0"])?;
     shell.prints("dh -p PciIo", &["DevicePath(PciRoot(0x0)/Pci(0x1,0x0)) PCIIO"])?;
     shell.prints("devtree", &["] PciRoot(0x0)\n   Ctrl[", "/Pci(0x1,0x0)\n     Ctrl[", "\n       Ctrl["])?;

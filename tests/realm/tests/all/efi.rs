@@ -74,7 +74,7 @@ fn shell_from_fw_cfg() -> Result<()> {
         ("map", "No mapping found"),
         ("memmap", "Total Memory:            511 MB"),
         ("dh -v", "VenUtf8()"),
-        ("drivers", "DRIVER NAME"),
+        ("drivers", "FAT File System"),
         ("setvar PlatformLang", "65 6E 00"),
         // What it was last told, by the cursor key.
         ("\x1b[A", "65 6E 00"),

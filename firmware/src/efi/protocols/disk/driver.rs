@@ -1,10 +1,12 @@
-//! EFI_DRIVER_BINDING_PROTOCOL of the firmware's own drivers (UEFI 2.11, 11.1).
+//! EFI_DRIVER_BINDING_PROTOCOL and EFI_COMPONENT_NAME2_PROTOCOL of the firmware's own drivers (UEFI 2.11, 11.1 and 11.5).
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ffi::CStr;
 use core::{ptr, slice};
 
-use r_efi::efi::{Handle, Status};
+use r_efi::efi::{Char8, Char16, Guid, Handle, Status};
 use r_efi::protocols::{device_path, driver_binding};
 
 use super::super::super::{image, services};
@@ -31,11 +33,28 @@ struct Binding {
     driver: &'static dyn Driver,
 }
 
-/// Installs a driver on a handle of its own, by which it opens protocols.
+/// EFI_COMPONENT_NAME2_PROTOCOL_GUID
+const COMPONENT_NAME2_GUID: Guid =
+    Guid::from_fields(0x6a7a_5cff, 0xe8d9, 0x4f70, 0xba, 0xda, &[0x75, 0xab, 0x30, 0x25, 0xce, 0x14]);
+
+const LANGUAGE: &CStr = c"en";
+
+/// EFI_COMPONENT_NAME2_PROTOCOL.
+#[repr(C)]
+struct ComponentName {
+    get_driver_name: unsafe extern "efiapi" fn(*mut ComponentName, *const Char8, *mut *const Char16) -> Status,
+    get_controller_name:
+        unsafe extern "efiapi" fn(*mut ComponentName, Handle, Handle, *const Char8, *mut *const Char16) -> Status,
+    supported_languages: *const Char8,
+    /// Not part of the protocol.
+    name: *const Char16,
+}
+
+/// Installs a driver on a handle of its own, by which it opens protocols. Its name is ASCII.
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
-pub fn install(driver: &'static dyn Driver) -> Result<Handle, Status> {
+pub fn install(driver: &'static dyn Driver, name: &str) -> Result<Handle, Status> {
     let protocol = driver_binding::Protocol {
         supported,
         start,
@@ -48,7 +67,40 @@ pub fn install(driver: &'static dyn Driver) -> Result<Handle, Status> {
     let handle = services::install_protocol(None, &driver_binding::PROTOCOL_GUID, binding.cast())?;
     // SAFETY: the binding was made above and is never freed.
     unsafe { (*binding).protocol.driver_binding_handle = handle };
+    let supported_languages = LANGUAGE.as_ptr().cast();
+    let name = name.bytes().chain([0]).map(u16::from).collect::<Vec<_>>().leak().as_ptr();
+    let named = Box::new(ComponentName { get_driver_name, get_controller_name, supported_languages, name });
+    services::install_protocol(Some(handle), &COMPONENT_NAME2_GUID, Box::into_raw(named).cast())?;
     Ok(handle)
+}
+
+unsafe extern "efiapi" fn get_driver_name(
+    this: *mut ComponentName,
+    language: *const Char8,
+    name: *mut *const Char16,
+) -> Status {
+    if this.is_null() || language.is_null() || name.is_null() {
+        return Status::INVALID_PARAMETER;
+    }
+    // SAFETY: not null; the caller passes a NUL-terminated string.
+    if unsafe { CStr::from_ptr(language.cast()) } != LANGUAGE {
+        return Status::UNSUPPORTED;
+    }
+    // SAFETY: not null; the caller passes the instance that it took the member from, and a pointer to write.
+    unsafe { name.write((*this).name) };
+    Status::SUCCESS
+}
+
+/// A controller has no name besides its device path.
+unsafe extern "efiapi" fn get_controller_name(
+    _this: *mut ComponentName,
+    controller: Handle,
+    child: Handle,
+    language: *const Char8,
+    name: *mut *const Char16,
+) -> Status {
+    let handles = services::is_handle(controller) && (child.is_null() || services::is_handle(child));
+    if !handles || language.is_null() || name.is_null() { Status::INVALID_PARAMETER } else { Status::UNSUPPORTED }
 }
 
 /// The driver of a binding, and its agent.

@@ -24,9 +24,9 @@ pub use measure::measure;
 /// # Errors
 /// `OUT_OF_RESOURCES`.
 pub fn install() -> Result<(), Status> {
-    driver::install(&disk_io::DiskIo)?;
-    driver::install(&partition::Partitions)?;
-    driver::install(&FileSystems).map(drop)
+    driver::install(&disk_io::DiskIo, "Disk I/O")?;
+    driver::install(&partition::Partitions, "Partitions")?;
+    driver::install(&FileSystems, "FAT File System").map(drop)
 }
 
 /// Opens a protocol of a controller for the driver `agent`, which nobody else can then.

@@ -60,7 +60,7 @@ pub fn install(hosts: &'static [Host]) -> Result<(), Status> {
     if hosts.is_empty() {
         return Ok(());
     }
-    *AGENT.lock() = Some(Name(install_driver(&Own)?));
+    *AGENT.lock() = Some(Name(install_driver(&Own, "virtio on PCI")?));
     for host in hosts {
         let root = install_path(path(host.number, &[]))?;
         let interface = root_bridge::create(host, root);
