@@ -63,10 +63,12 @@ fn efibootmgr_is_honoured_after_a_reset() -> Result<()> {
     ] {
         shell(&mut vm, &format!("efibootmgr -q -c -d /dev/vda -p 1 -L {label} -l {loader} {options}"))?;
     }
-    // efibootmgr 18 has --inactive, and finds no option for it.
-    let inactive = "/sys/firmware/efi/efivars/Boot0003-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-    shell(&mut vm, &format!(r"v={inactive}; (head -c 4 $v; printf '\0\0\0\0'; tail -c +9 $v) >/tmp/v"))?;
-    shell(&mut vm, &format!("dd if=/tmp/v of={inactive} bs=4096"))?;
+    // efibootmgr 18 has --inactive, and finds no option for it. BootNext counts all the same.
+    for number in ["0001", "0003"] {
+        let inactive = format!("/sys/firmware/efi/efivars/Boot{number}-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+        shell(&mut vm, &format!(r"v={inactive}; (head -c 4 $v; printf '\0\0\0\0'; tail -c +9 $v) >/tmp/v"))?;
+        shell(&mut vm, &format!("dd if=/tmp/v of={inactive} bs=4096"))?;
+    }
     shell(&mut vm, "efibootmgr -q -b 0004 -B && efibootmgr -q -o 0003,0002,0000")?;
     shell(&mut vm, "efibootmgr -q -n 0001")?;
     // EFI_OS_INDICATIONS_BOOT_TO_FW_UI.
