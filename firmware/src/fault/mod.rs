@@ -3,7 +3,6 @@
 
 mod syndrome;
 
-use alloc::format;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,8 +46,7 @@ unsafe extern "C" fn realmfw_exception(frame: *mut ExceptionFrame) -> ! {
         NO_FAULT => {
             realm::find_shared_bit();
             if let Some(bit) = realm::shared_bit_beyond_tables() {
-                let offset = frame.elr.wrapping_sub(layout::image_start());
-                console::say_beyond(bit, &format!("realmfw: fault at image+{offset:#x}\r\n"));
+                console::say_beyond(bit, "realmfw: fault\r\n");
             }
             console::start_early();
             STAGE.store(TELLING, Ordering::Relaxed);
