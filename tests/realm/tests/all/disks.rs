@@ -10,7 +10,7 @@ use realm_vm::{Ended, Realm, end};
 use vm::disk::Volume;
 use vm::{Verdict, workspace};
 
-use super::efi;
+use super::{efi, shared};
 
 const LIMIT: Duration = Duration::from_secs(200);
 
@@ -27,6 +27,8 @@ fn measured(ended: &Ended) -> Result<Vec<(String, String, String)>> {
         ensure!(console.contains("RME: Using RSI version"), "Linux is not in a realm");
         let verdict = Verdict::parse(console)?;
         ensure!(verdict.all_passed(), "failed: {}", verdict.failed.join("\nfailed: "));
+        // The devices had their rings until the firmware ended.
+        shared::taken_back_empty(ended)?;
         let evidence = Evidence::from_model_log(&ended.log).context("no event log")?;
         evidence.verify()?;
         evidence.measured()

@@ -38,11 +38,7 @@ fn claims(ended: &Ended, status: i32) -> Result<RealmClaims> {
     evidence::verify(&log, &claims.rems)?;
     let evidence = Evidence::from_model_log(&ended.log).context("no registers in the model's log")?;
     evidence.verify()?;
-    // What the firmware shared it has cleared before it made it private again.
-    let back = ended.log.lines().find_map(|line| line.split_once(" shared pages taken back, "));
-    let (pages, dirty) = back.context("nothing of shared pages in the log")?;
-    ensure!(pages != "total: 0", "the firmware shared nothing, or kept it shared");
-    ensure!(dirty.starts_with("0 "), "shared pages were left with data in them: {dirty}");
+    shared::taken_back_empty(ended)?;
     Ok(claims)
 }
 

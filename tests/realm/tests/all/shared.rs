@@ -30,6 +30,15 @@ pub fn nothing_is_left(memory: &MemoryFile, kept: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// What the firmware shared it has cleared before it made it private again.
+pub fn taken_back_empty(ended: &Ended) -> Result<()> {
+    let back = ended.log.lines().find_map(|line| line.split_once(" shared pages taken back, "));
+    let (pages, dirty) = back.context("nothing of shared pages in the log")?;
+    ensure!(pages != "total: 0", "the firmware shared nothing, or kept it shared");
+    ensure!(dirty.starts_with("0 "), "shared pages were left with data in them: {dirty}");
+    Ok(())
+}
+
 /// The most calls about RIPAS in a boot: two or three each for the image, the device tree, RAM, the pool, every device
 /// alone and every page of 32 virtio-mmio devices. A call or two for each transfer of fw_cfg, of which there are a dozen,
 /// would be more.
