@@ -1,6 +1,7 @@
 //! The data part of the region: the tables, the state of the services, the variables.
 #![expect(unsafe_code, reason = "the one place that makes references to the data part")]
 
+use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::mem::{MaybeUninit, size_of};
@@ -134,6 +135,11 @@ pub fn keep(zone: Option<Zone>) {
 
 /// Takes over what the memory still holds from before a reset, if it `may`, and counts the reset.
 pub fn recover(may: bool) {
+    // The language knows no memory that outlives a reset: to it the banks are zero until something writes to them, and
+    // this is what wrote what is there.
+    // SAFETY: no instruction. It stands for a change of the banks, to which nothing refers here, and any value is one of
+    // their type.
+    unsafe { asm!("/* {} */", in(reg) &raw mut (*data()).banks, options(nostack, preserves_flags)) };
     let kept = with_banks(|state, banks| {
         state.bank = if may { banks.recover() } else { banks.clear() };
         banks.read(state.bank, |_, kept| kept)
