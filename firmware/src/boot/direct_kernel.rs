@@ -82,8 +82,10 @@ pub fn direct_kernel(mut fw_cfg: FwCfg, platform: &Platform<'_>) -> Result<FwCfg
 }
 
 fn load(image: &pe::Image, kernel: Buffer, length: usize) -> Result<Handle, LoadError> {
-    let path = Builder::new()
-        .vendor_media(&KERNEL_MEDIA)
+    let media = || Builder::new().vendor_media(&KERNEL_MEDIA);
+    // Programs take for granted that they come from a device with a path: iPXE ends without.
+    protocols::install_device_path(media())?;
+    let path = media()
         .file_path("kernel")
         .finish()
         .map_err(|_| Status::OUT_OF_RESOURCES)?;

@@ -95,11 +95,18 @@ pub fn install() -> Result<(), Status> {
 /// # Errors
 /// `OUT_OF_RESOURCES`.
 pub fn install_initrd(size: usize, read: initrd::ReadFile) -> Result<(), Status> {
-    let handle =
-        install_on_new(&device_path::PROTOCOL_GUID, leak(Builder::new().vendor_media(&LINUX_EFI_INITRD_MEDIA))?)?;
+    let handle = install_device_path(Builder::new().vendor_media(&LINUX_EFI_INITRD_MEDIA))?;
     let protocol = initrd::create(size, read);
     services::install_protocol(Some(handle), &load_file2::PROTOCOL_GUID, protocol.cast())?;
     Ok(())
+}
+
+/// Makes a handle of a device path.
+///
+/// # Errors
+/// `OUT_OF_RESOURCES`.
+pub fn install_device_path(path: Builder) -> Result<Handle, Status> {
+    install_on_new(&device_path::PROTOCOL_GUID, leak(path)?)
 }
 
 fn install_on_new(guid: &Guid, interface: *mut c_void) -> Result<Handle, Status> {
