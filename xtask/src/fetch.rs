@@ -29,6 +29,8 @@ pub enum Item {
     Loaders,
     /// The EFI shell.
     Shell,
+    /// iPXE.
+    Ipxe,
 }
 
 /// What is kept of the loaders' packages: the name in the package, and the name in the cache.
@@ -68,13 +70,14 @@ const LOADER_PACKAGES: [&str; 12] = [
 
 impl Item {
     /// All of them.
-    pub const ALL: [Item; 6] = [
+    pub const ALL: [Item; 7] = [
         Item::Kernel(Kernel::Linux7),
         Item::Kernel(Kernel::Linux6_12),
         Item::Busybox,
         Item::Edk2,
         Item::Loaders,
         Item::Shell,
+        Item::Ipxe,
     ];
 
     fn name(self) -> &'static str {
@@ -84,6 +87,7 @@ impl Item {
             Item::Edk2 => "edk2",
             Item::Loaders => "loaders",
             Item::Shell => "shell",
+            Item::Ipxe => "ipxe",
         }
     }
 
@@ -100,6 +104,7 @@ impl Item {
             Item::Edk2 => return Ok(vec!["qemu-efi-aarch64".into()]),
             Item::Loaders => return Ok(LOADER_PACKAGES.map(str::to_owned).to_vec()),
             Item::Shell => return Ok(vec!["efi-shell-aa64".into()]),
+            Item::Ipxe => return Ok(vec!["ipxe".into()]),
             Item::Kernel(kernel) => kernel,
         };
         let prefix = format!("linux-image-{}", kernel.release_prefix());
@@ -139,6 +144,9 @@ impl Item {
             }
             Item::Shell => {
                 keep_file(unpacked, "shellaa64.efi", dir, "shellaa64.efi")?;
+            }
+            Item::Ipxe => {
+                keep_file(unpacked, "ipxe-arm64.efi", dir, "ipxe-arm64.efi")?;
             }
             Item::Kernel(_) => {
                 keep_file(unpacked, "vmlinuz", dir, "vmlinuz")?;

@@ -297,7 +297,7 @@ fn build_unless_done(options: &Options) -> Result<()> {
 
 fn realm_tests(options: &Options) -> Result<Tally> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
-    fetch::ensure(&[Item::Kernel(realm_vm::KERNEL), Item::Busybox], options.setup)?;
+    fetch::ensure(&[Item::Kernel(realm_vm::KERNEL), Item::Busybox, Item::Ipxe], options.setup)?;
     disk::build_for_tests(options.setup)?;
     build_unless_done(options)?;
     realm::build()?;

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod mmio;
 pub mod mmu;
 pub mod psci;
+pub mod tick;
 
 #[cfg(target_os = "none")]
 mod kernel_entry;

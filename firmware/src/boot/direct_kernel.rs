@@ -85,10 +85,7 @@ fn load(image: &pe::Image, kernel: Buffer, length: usize) -> Result<Handle, Load
     let media = || Builder::new().vendor_media(&KERNEL_MEDIA);
     // Programs take for granted that they come from a device with a path: iPXE ends without.
     protocols::install_device_path(media())?;
-    let path = media()
-        .file_path("kernel")
-        .finish()
-        .map_err(|_| Status::OUT_OF_RESOURCES)?;
+    let path = media().file_path("kernel").finish().map_err(|_| Status::OUT_OF_RESOURCES)?;
     let parent = image::firmware();
     // A runtime driver goes to memory of another type.
     let stays = image.laid_out_flat() && image.subsystem() != pe::Subsystem::RuntimeDriver;

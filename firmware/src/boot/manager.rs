@@ -14,7 +14,7 @@ use super::menu::{self, Choice};
 use super::options::{self, BootOption};
 use super::{Error, Platform};
 use crate::devices::fw_cfg::FwCfg;
-use crate::devices::{disks, pci};
+use crate::devices::{disks, gic, pci};
 use crate::efi::image::{self, LoadError};
 use crate::efi::protocols::{self, block_io};
 use crate::efi::{services, variables};
@@ -61,6 +61,9 @@ pub fn boot(platform: &Platform<'_>, mut fw_cfg: Option<FwCfg>) -> Result<Infall
 /// # Errors
 /// [`Error::Manager`]: no memory.
 pub fn find_disks(platform: &Platform<'_>) -> Result<(), Error> {
+    if let Err(error) = gic::start_tick(platform.machine) {
+        log::warn!("interrupt controller: {error}");
+    }
     let hosts = pci::find(platform.machine);
     protocols::pci::install(hosts).map_err(Error::Manager)?;
     block_io::install(disks::find(platform.machine, hosts)).map_err(Error::Manager)?;

@@ -4,6 +4,7 @@ pub mod console;
 pub mod device_tree;
 pub mod disks;
 pub mod fw_cfg;
+pub mod gic;
 mod ns16550;
 pub mod pci;
 mod pl011;

@@ -113,7 +113,19 @@ impl Host {
         });
         let on_bus: Vec<_> = on_bus.collect();
         pci::assign(&config, &mut functions, &on_bus);
-        Ok(Self { number, config, functions, windows: machine.windows.clone() })
+        let host = Self { number, config, functions, windows: machine.windows.clone() };
+        host.map_bars();
+        Ok(host)
+    }
+
+    /// Maps all that BARs have in memory, because drivers in images reach it by pointers, too, and not only through
+    /// EFI_PCI_IO_PROTOCOL.
+    fn map_bars(&self) {
+        for function in &self.functions {
+            for bar in &function.bars {
+                let _ = self.map(function, bar.index, 0, bar.size);
+            }
+        }
     }
 
     /// Where the CPU has `length` bytes at `address` of the bus, in I/O space or in that of memory; `None` when they are

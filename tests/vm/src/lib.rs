@@ -7,6 +7,7 @@ pub mod broken;
 pub mod checks;
 pub mod disk;
 pub mod machine;
+pub mod network;
 pub mod running;
 pub mod symbolize;
 pub mod workspace;

@@ -153,6 +153,7 @@ pub fn poll() {
         if core.exited {
             return None;
         }
+        arch::tick::passed(now);
         core.events.expire(now);
         core.watchdog.expired(now)
     });

@@ -15,7 +15,7 @@ use super::protocols::is_handle;
 use super::state::{Notify, event_to_raw, with_core};
 use crate::arch::psci;
 use crate::memory::MapError;
-use crate::{log, measurement, memory};
+use crate::{devices, log, measurement, memory};
 
 /// Ends boot services.
 ///
@@ -53,6 +53,7 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     measure(Action::ExitBootServicesSucceeded);
     // A device that goes on writing would write to what is no longer the firmware's.
     super::super::protocols::block_io::stop();
+    devices::gic::stop_tick();
     // The map that the caller has says that this memory is its own, so there is no going on without it.
     or_stop(memory::shared::close());
     super::super::boot_services::retire();

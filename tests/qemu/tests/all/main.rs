@@ -11,6 +11,7 @@ mod host;
 mod kernels;
 mod lifecycle;
 mod memory;
+mod network;
 mod placement;
 mod refusals;
 mod shell;

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(200);
 
 /// Boots; every check of the root file system has to hold, and the log has to give the registers. Returns what was
 /// measured: register, description, digest.
-fn boots(realm: &Realm) -> Result<Vec<(String, String, String)>> {
+pub fn boots(realm: &Realm) -> Result<Vec<(String, String, String)>> {
     measured(&realm.run(LIMIT)?)
 }
 
@@ -36,11 +36,11 @@ fn measured(ended: &Ended) -> Result<Vec<(String, String, String)>> {
     .with_context(|| ended.report())
 }
 
-fn realm() -> Realm {
+pub fn realm() -> Realm {
     Realm::firmware(workspace::image()).ram_mib(1024)
 }
 
-fn has(measured: &[(String, String, String)], what: &str) -> Result<()> {
+pub fn has(measured: &[(String, String, String)], what: &str) -> Result<()> {
     let found = measured.iter().any(|(register, _, name)| format!("{register} {name}").contains(what));
     ensure!(found, "no {what:?} among {measured:#?}");
     Ok(())

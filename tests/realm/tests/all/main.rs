@@ -13,6 +13,7 @@ mod linux;
 mod matrix;
 mod memory;
 mod misbehaviour;
+mod network;
 mod rim;
 mod rmm;
 mod shared;
