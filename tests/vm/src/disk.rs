@@ -20,6 +20,8 @@ use self::image::{GptDisk, iso};
 
 /// Bytes of a block.
 pub const BLOCK: usize = 512;
+/// Bytes of the larger blocks that disks have.
+pub const LARGE_BLOCK: u16 = 4096;
 /// The first block of the partition.
 pub const START: usize = 64;
 /// Bytes of the file system: enough for FAT16.
@@ -35,8 +37,20 @@ pub struct Volume(Vec<u8>);
 impl Volume {
     /// One with this loader for removable media.
     pub fn new(loader: &[u8]) -> Result<Self> {
+        Self::formatted(loader, FormatVolumeOptions::new().fat_type(FatType::Fat16).bytes_per_cluster(512))
+    }
+
+    /// The disk of larger blocks with a GPT that has one with sectors of their size.
+    pub fn in_large_blocks(loader: &[u8]) -> Result<Vec<u8>> {
+        let volume = Self::formatted(loader, FormatVolumeOptions::new().bytes_per_sector(LARGE_BLOCK))?;
+        let block = usize::from(LARGE_BLOCK);
+        let length = volume.0.len() / block;
+        let partitions = vec![(START as u64, (START + length - 1) as u64)];
+        Ok(volume.at(START * block, GptDisk { block, blocks: START + length + 64, partitions }.build()))
+    }
+
+    fn formatted(loader: &[u8], options: FormatVolumeOptions) -> Result<Self> {
         let mut volume = Cursor::new(vec![0; VOLUME]);
-        let options = FormatVolumeOptions::new().fat_type(FatType::Fat16).bytes_per_cluster(512);
         format_volume(&mut volume, options)?;
         volume.set_position(0);
         let files = FileSystem::new(&mut volume, FsOptions::new())?;

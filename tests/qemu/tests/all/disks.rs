@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, ensure};
 use qemu_tests::scratch::Scratch;
 use qemu_tests::{BOOT_LIMIT, STOP_LIMIT, all_hold, machine, present, run, stops_with};
-use vm::disk::Volume;
+use vm::disk::{LARGE_BLOCK, Volume};
 use vm::{Machine, Vm, workspace};
 
 /// A machine with the disk of `loader` as `device`, whose options follow its name. What the guest writes is forgotten.
@@ -105,6 +105,17 @@ fn disks_without_a_loader() -> Result<()> {
     let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
     let machine = machine().args(["-drive", &drive, "-device", PCI]);
     stops_with(machine, &["file system 1: not found", "nothing to boot: none of 1 boot options"]).map(drop)
+}
+
+/// The table, the file system and the device count in blocks of 4096 bytes.
+#[test]
+fn large_blocks() -> Result<()> {
+    present(&workspace::uefi_walk())?;
+    let scratch = Scratch::new()?;
+    let image = scratch.file("disk.img", Volume::in_large_blocks(&std::fs::read(workspace::uefi_walk())?)?)?;
+    let drive = format!("if=none,id=disk,format=raw,file={}", image.display());
+    let device = format!("{PCI},logical_block_size={LARGE_BLOCK},physical_block_size={LARGE_BLOCK}");
+    all_hold(&run(&machine().args(["-drive", &drive, "-device", &device]), BOOT_LIMIT)?)
 }
 
 /// One image that is a CD and a disk, as loaders' tools make them: on a CD, whose blocks are larger, its GPT is not where
