@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use super::{DevicePath, END_INSTANCE, Error, Guid, HEADER_LEN, MEDIA_FILE_PATH, Node, TYPE_END, TYPE_MEDIA, end_node};
-use forms::{FORMS, Field, Form};
+use forms::{FORMS, Field, Form, Names};
 
 /// What nodes without a form are called, by their type; others are `Path`.
 const GENERIC: [(&str, u8); 5] = [("HardwarePath", 1), ("AcpiPath", 2), ("Msg", 3), ("MediaPath", 4), ("BbsPath", 5)];
@@ -177,8 +177,9 @@ fn write_field(text: &mut Text, field: Field, data: &[u8]) -> fmt::Result {
         Field::Hex { at, width, digits } => write!(text, "0x{:0width$X}", read(data, at, width), width = digits.into()),
         Field::OrDefault { at, width } if read(data, at, width) == 0 => text.write_str("DEFAULT"),
         Field::Decimal { at, width } | Field::OrDefault { at, width } => write!(text, "{}", read(data, at, width)),
-        // EDK2 has this letter for what the specification has no name for.
-        Field::Choice { at, names } => text.write_str(names.get(read(data, at, 1) as usize).unwrap_or(&"x")),
+        Field::Choice { at, names } | Field::Setting { at, names } => {
+            text.write_str(named(names, data, at).unwrap_or("x"))
+        }
         Field::Guid { at } => {
             let Some(guid) = data.get(at.into()..).and_then(<[u8]>::first_chunk::<16>) else { return Ok(()) };
             for (index, from) in GUID_ORDER.into_iter().enumerate() {
@@ -193,10 +194,15 @@ fn write_field(text: &mut Text, field: Field, data: &[u8]) -> fmt::Result {
             let id = read(data, at, 4);
             if id & 0xffff == PNP { write!(text, "PNP{:04X}", id >> 16) } else { write!(text, "0x{id:08X}") }
         }
-        Field::Word(word) => text.write_str(word),
+        Field::Word(word) => text.write_str(word.first()),
         Field::Rest { at } => write_bytes(text, data.get(at.into()..).unwrap_or_default()),
         Field::Detail => Ok(()),
     }
+}
+
+/// The name of a byte of the node, if it has one.
+fn named(names: Names, data: &[u8], at: u8) -> Option<&'static str> {
+    names.list().get(usize::from(*data.get(usize::from(at))?)).copied()
 }
 
 /// The three letters of an EISA identifier.
@@ -222,19 +228,23 @@ impl Form {
 
     fn describes(&self, node: Node<'_>, style: Style) -> bool {
         let (data, len) = (node.data(), usize::from(self.len));
-        let (at, bytes) = self.fixed;
+        let choice = |field: &Field| match *field {
+            Field::Choice { at, names } => named(names, data, at).is_some(),
+            _ => true,
+        };
         (self.kind, self.sub_kind) == (node.header.kind, node.header.sub_kind)
             && (data.len() == len || self.has_rest() && data.len() > len)
-            && data.get(at.into()..).is_some_and(|data| data.starts_with(bytes))
+            && data.get(self.fixed_at.into()..).is_some_and(|data| data.starts_with(self.fixed))
+            && self.fields.iter().all(choice)
             && (style.allow_shortcuts || !self.shortcut)
     }
 }
 
-/// Name and parameters of `name(parameters)`.
+/// Name and parameters of `name(parameters)`. What follows counts for nothing, as in EDK2.
 fn split_call(text: &[u16]) -> Option<(&[u16], &[u16])> {
-    let (last, text) = text.split_last()?;
     let open = text.iter().position(|unit| *unit == OPEN)?;
-    (*last == CLOSE).then(|| Some((text.get(..open)?, text.get(open + 1..)?)))?
+    let close = text.iter().position(|unit| *unit == CLOSE)?;
+    Some((text.get(..open)?, text.get(open + 1..close)?))
 }
 
 fn is(text: &[u16], word: &str) -> bool {
@@ -264,8 +274,7 @@ fn parse_form(form: &Form, parameters: &[u16]) -> Option<Vec<u8>> {
     let mut data = Vec::new();
     data.try_reserve_exact(form.len.into()).ok()?;
     data.resize(form.len.into(), 0);
-    let (at, bytes) = form.fixed;
-    put(&mut data, at, bytes)?;
+    put(&mut data, form.fixed_at, form.fixed)?;
     for field in form.fields {
         parse_field(*field, &mut parameters, &mut data)?;
     }
@@ -283,13 +292,15 @@ fn parse_field(field: Field, parameters: &mut Parameters<'_>, data: &mut Vec<u8>
         Field::Hex { at, width, .. } | Field::Decimal { at, width } | Field::OrDefault { at, width } => {
             (at, width, number(text, width)?)
         }
-        Field::Choice { at, names } => (at, 1, names.iter().position(|name| is(text, name))? as u64),
+        Field::Choice { at, names } | Field::Setting { at, names } => {
+            (at, 1, names.list().iter().position(|name| is(text, name))? as u64)
+        }
         Field::Guid { at } => return put(data, at, &parse_guid(text)?),
         Field::EisaId { at } => match text.split_at_checked(3) {
             Some((letters, digits)) if is(letters, "PNP") => (at, 4, digits_of(digits, 16, 2)? << 16 | PNP),
             _ => (at, 4, number(text, 4)?),
         },
-        Field::Word(word) => return is(text, word).then_some(()),
+        Field::Word(word) => return is(text, word.first()).then_some(()),
         Field::Rest { .. } => {
             let bytes = bytes(text)?;
             data.try_reserve(bytes.len()).ok()?;
@@ -307,9 +318,10 @@ fn put(data: &mut [u8], at: u8, bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// A number that fits into `width` bytes; what is empty is zero.
+/// A number that fits into `width` bytes, with spaces before it; what is empty is zero.
 fn number(text: &[u16], width: u8) -> Option<u64> {
     match text {
+        [0x20, text @ ..] => number(text, width),
         [] => Some(0),
         [0x30, 0x78 | 0x58, digits @ ..] => digits_of(digits, 16, width),
         digits => digits_of(digits, 10, width),

@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::{ptr, slice};
 
@@ -26,6 +25,17 @@ pub trait Driver: Sync {
     fn stop(&self, agent: Handle, controller: Handle, children: &[Handle]) -> Result<(), Status>;
 }
 
+/// The name of a driver as clients have it; `text` is ASCII and ends with NUL.
+pub const fn name<const N: usize>(text: &[u8; N]) -> [Char16; N] {
+    let mut units = [0; N];
+    let (mut from, mut to) = (text.as_slice(), units.as_mut_slice());
+    while let ([byte, bytes @ ..], [unit, rest @ ..]) = (from, to) {
+        *unit = *byte as Char16;
+        (from, to) = (bytes, rest);
+    }
+    units
+}
+
 #[repr(C)]
 struct Binding {
     /// First, so that a pointer to it is one to the whole.
@@ -47,14 +57,14 @@ struct ComponentName {
         unsafe extern "efiapi" fn(*mut ComponentName, Handle, Handle, *const Char8, *mut *const Char16) -> Status,
     supported_languages: *const Char8,
     /// Not part of the protocol.
-    name: *const Char16,
+    name: &'static [Char16],
 }
 
-/// Installs a driver on a handle of its own, by which it opens protocols. Its name is ASCII.
+/// Installs a driver on a handle of its own, by which it opens protocols. Its name is of [`name`].
 ///
 /// # Errors
 /// `OUT_OF_RESOURCES`.
-pub fn install(driver: &'static dyn Driver, name: &str) -> Result<Handle, Status> {
+pub fn install(driver: &'static dyn Driver, name: &'static [Char16]) -> Result<Handle, Status> {
     let protocol = driver_binding::Protocol {
         supported,
         start,
@@ -68,7 +78,6 @@ pub fn install(driver: &'static dyn Driver, name: &str) -> Result<Handle, Status
     // SAFETY: the binding was made above and is never freed.
     unsafe { (*binding).protocol.driver_binding_handle = handle };
     let supported_languages = LANGUAGE.as_ptr().cast();
-    let name = name.bytes().chain([0]).map(u16::from).collect::<Vec<_>>().leak().as_ptr();
     let named = Box::new(ComponentName { get_driver_name, get_controller_name, supported_languages, name });
     services::install_protocol(Some(handle), &COMPONENT_NAME2_GUID, Box::into_raw(named).cast())?;
     Ok(handle)
@@ -87,7 +96,7 @@ unsafe extern "efiapi" fn get_driver_name(
         return Status::UNSUPPORTED;
     }
     // SAFETY: not null; the caller passes the instance that it took the member from, and a pointer to write.
-    unsafe { name.write((*this).name) };
+    unsafe { name.write((*this).name.as_ptr()) };
     Status::SUCCESS
 }
 

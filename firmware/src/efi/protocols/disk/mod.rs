@@ -16,7 +16,7 @@ use super::super::services::{self, handle_from, open_protocol};
 use super::file_system::FileSystems;
 
 pub use block_device::{EfiDisk, to_status};
-pub use driver::{Driver, install as install_driver};
+pub use driver::{Driver, install as install_driver, name as driver_name};
 pub use measure::measure;
 
 /// Installs the drivers.
@@ -24,9 +24,9 @@ pub use measure::measure;
 /// # Errors
 /// `OUT_OF_RESOURCES`.
 pub fn install() -> Result<(), Status> {
-    driver::install(&disk_io::DiskIo, "Disk I/O")?;
-    driver::install(&partition::Partitions, "Partitions")?;
-    driver::install(&FileSystems, "FAT File System").map(drop)
+    driver::install(&disk_io::DiskIo, const { &driver_name(b"Disk I/O\0") })?;
+    driver::install(&partition::Partitions, const { &driver_name(b"Partitions\0") })?;
+    driver::install(&FileSystems, const { &driver_name(b"FAT File System\0") }).map(drop)
 }
 
 /// Opens a protocol of a controller for the driver `agent`, which nobody else can then.

@@ -15,7 +15,7 @@ use spin::Mutex;
 use uefi_core::handles::OpenRequest;
 
 use super::super::services::{self, handle_from, open_protocol};
-use super::disk::{Driver, install_driver};
+use super::disk::{Driver, driver_name, install_driver};
 use super::leak;
 use crate::devices::pci::Host;
 
@@ -60,7 +60,7 @@ pub fn install(hosts: &'static [Host]) -> Result<(), Status> {
     if hosts.is_empty() {
         return Ok(());
     }
-    *AGENT.lock() = Some(Name(install_driver(&Own, "virtio on PCI")?));
+    *AGENT.lock() = Some(Name(install_driver(&Own, const { &driver_name(b"virtio on PCI\0") })?));
     for host in hosts {
         let root = install_path(path(host.number, &[]))?;
         let interface = root_bridge::create(host, root);
