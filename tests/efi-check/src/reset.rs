@@ -4,8 +4,8 @@ use core::ffi::c_void;
 
 use r_efi::efi::{self, Guid, ResetType, Status};
 
-use crate::env::{self, rt};
-use crate::report::{equal, failed, passed, status, summary};
+use crate::env::{self, bs, rt};
+use crate::report::{equal, failed, passed, say, status, summary};
 
 const PROTOCOL: Guid =
     Guid::from_fields(0x9da3_4ae0, 0xeaf9, 0x4bbf, 0x8e, 0xc3, &[0xfd, 0x60, 0x22, 0x6c, 0x44, 0xbe]);
@@ -70,4 +70,20 @@ pub fn register_late() {
     }
     let is = unsafe { ((*protocol).register)(protocol, Some(late)) };
     status("RegisterResetNotify: for later", is, Status::SUCCESS);
+}
+
+/// Says what reset it is told of, and takes more time than the watchdog gives.
+unsafe extern "efiapi" fn says(kind: ResetType, is: Status, size: usize, data: *mut c_void) {
+    say!("told of reset {kind}: timeout {}, {size} bytes at {data:?}", is == Status::TIMEOUT);
+    unsafe { (bs().stall)(3_000_000) };
+    say!("told of all");
+}
+
+/// Prints a line for the next reset.
+pub fn tell() {
+    let protocol: *mut Protocol = env::locate(&PROTOCOL);
+    if protocol.is_null() {
+        return failed("ResetNotification", format_args!("not there"));
+    }
+    status("RegisterResetNotify", unsafe { ((*protocol).register)(protocol, Some(says)) }, Status::SUCCESS);
 }

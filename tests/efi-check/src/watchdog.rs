@@ -5,6 +5,7 @@ use core::ptr;
 use crate::env::{self, bs};
 use crate::options::Options;
 use crate::report::{say, status};
+use crate::reset;
 
 /// Every stall is short, as a program's that waits for something.
 const STEP_MICROSECONDS: usize = 100_000;
@@ -14,6 +15,7 @@ pub fn run(options: &Options) {
     if let Some(seconds) = options.watchdog {
         let is = unsafe { (bs().set_watchdog_timer)(seconds as usize, 0x1_0000, 0, ptr::null_mut()) };
         status("SetWatchdogTimer", is, r_efi::efi::Status::SUCCESS);
+        reset::tell();
     }
     if options.stall > 0 {
         for _ in 0..options.stall * 1_000_000 / STEP_MICROSECONDS as u64 {

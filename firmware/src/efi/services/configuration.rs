@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use r_efi::efi::{self, ConfigurationTable, Guid, Handle, Status, SystemTable, TableHeader};
+use r_efi::efi::{self, ConfigurationTable, Guid, Handle, ResetType, Status, SystemTable, TableHeader};
 use r_efi::protocols::{simple_text_input, simple_text_output};
 use uefi_core::crc32::Crc32;
 
@@ -134,6 +134,16 @@ pub unsafe fn update_checksum(header: *mut TableHeader) {
 pub fn set_reset_notification(notification: runtime_abi::ResetNotification) {
     // SAFETY: as in `change_system_table`.
     with_core(|core| unsafe { (*core.tables.as_ptr()).reset_notification = Some(notification) });
+}
+
+/// Tells of a reset by the firmware itself who asked to be told of `ResetSystem()`.
+pub fn notify_reset(kind: ResetType, status: Status) {
+    // SAFETY: as in `change_system_table`.
+    let notification = with_core(|core| unsafe { (*core.tables.as_ptr()).reset_notification });
+    if let Some(notify) = notification {
+        // SAFETY: the firmware's own function, which takes any arguments; nothing of the core is borrowed.
+        unsafe { notify(kind, status, 0, ptr::null_mut()) };
+    }
 }
 
 /// The next value of the monotonic count.

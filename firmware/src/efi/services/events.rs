@@ -7,6 +7,7 @@ use r_efi::efi::{self, EventNotify, Guid, Status, Tpl};
 use runtime_abi::ADDRESS_CHANGE_CAPACITY;
 use uefi_core::events::{Check, EventSpec, TimerSetting};
 
+use super::configuration;
 use super::state::{Notify, event_from, event_to_raw, with_core, with_core_if_any};
 use super::status::ToStatus;
 use crate::arch::{self, psci};
@@ -155,11 +156,13 @@ pub fn poll() {
         }
         arch::tick::passed(now);
         core.events.expire(now);
-        core.watchdog.expired(now)
+        // What is told of the reset may take its time.
+        core.watchdog.expired(now).inspect(|_| core.watchdog.disarm())
     });
     match expired {
         Some(Some(code)) => {
             crate::log::error!("the watchdog expired (code {code:#x}): resetting");
+            configuration::notify_reset(efi::RESET_COLD, Status::TIMEOUT);
             psci::system_reset()
         }
         Some(None) => dispatch(),

@@ -15,12 +15,12 @@ fn stalls(command_line: &str) -> Result<Finished> {
     run(&machine.args(["-icount", "shift=10,sleep=off"]), BOOT_LIMIT)
 }
 
-fn resets(command_line: &str, code: &str) -> Result<()> {
+fn resets(command_line: &str, code: &str) -> Result<Finished> {
     let finished = stalls(command_line)?;
     let message = format!("the watchdog expired (code {code}): resetting");
     ensure!(finished.console.contains(&message), "{}the console has no {message:?}", finished.report());
     ensure!(!finished.console.contains(SURVIVED), "{}it came too late", finished.report());
-    Ok(())
+    Ok(finished)
 }
 
 fn survives(command_line: &str) -> Result<()> {
@@ -30,8 +30,13 @@ fn survives(command_line: &str) -> Result<()> {
 }
 
 #[test]
-fn a_watchdog_resets() -> Result<()> {
-    resets("watchdog=2 stall=3", "0x10000")
+fn a_watchdog_resets_and_tells_of_it() -> Result<()> {
+    let finished = resets("watchdog=2 stall=3", "0x10000")?;
+    // A cold reset, whose notification is not cut short, and without data.
+    for line in ["told of reset 0: timeout true, 0 bytes at 0x0", "told of all"] {
+        ensure!(finished.console.contains(line), "{}the console has no {line:?}", finished.report());
+    }
+    Ok(())
 }
 
 #[test]
@@ -42,7 +47,7 @@ fn a_watchdog_waits() -> Result<()> {
 /// Five minutes, unless the program says otherwise.
 #[test]
 fn what_is_booted_is_watched_for_five_minutes() -> Result<()> {
-    resets("stall=305", "0x0")?;
+    let _ = resets("stall=305", "0x0")?;
     survives("stall=295")
 }
 
