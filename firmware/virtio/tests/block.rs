@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::Machine;
 use support::device::{ACCESS_PLATFORM, Device, Faults, Shared, VERSION_1};
 use support::disk::{BlockDevice, block_config};
@@ -11,7 +13,7 @@ use virtio::block::Block;
 use virtio::mmio::MmioTransport;
 use virtio::pci::{Layout, PciTransport, Place};
 use virtio::transport::Transport;
-use virtio::{Data, Direction, Error, Setup};
+use virtio::{Data, Direction, Error, REQUEST_TIMEOUT, Setup};
 
 const RO: u64 = 1 << 5;
 const BLK_SIZE: u64 = 1 << 6;
@@ -226,6 +228,8 @@ fn gives_up(faults: Faults, error: Error) {
     assert_eq!(device.borrow().status, 0);
     device.borrow_mut().faults = Faults::default();
     assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::Broken));
+    assert_eq!(disk.transfer(Direction::Write, 0, Data { address: 0, length: 512 }), Err(Error::Broken));
+    assert_eq!(disk.probe(REQUEST_TIMEOUT), Err(Error::Broken));
     assert_eq!(disk.flush(), Err(Error::Broken));
     assert_eq!(device.borrow().requests, 1);
 }
@@ -284,9 +288,41 @@ fn a_device_that_never_answers_is_given_up_in_time() {
     assert!((10..=12).contains(&waited), "{waited} s");
 }
 
+/// The time of a probe is its own, and that of requests is what it was before.
+#[test]
+fn a_probe_has_a_time_out_of_its_own() {
+    let (machine, _, mut silent) = disk(Faults { silent: true, ..Faults::default() });
+    let before = machine.seconds();
+    assert_eq!(silent.probe(Duration::from_secs(2)), Err(Error::Timeout));
+    let waited = machine.seconds() - before;
+    assert!((2..=3).contains(&waited), "{waited} s");
+    let (machine, device, mut disk) = disk(Faults::default());
+    disk.probe(Duration::from_secs(2)).unwrap();
+    device.borrow_mut().faults.silent = true;
+    let before = machine.seconds();
+    assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::Timeout));
+    let waited = machine.seconds() - before;
+    assert!((10..=12).contains(&waited), "{waited} s");
+}
+
+/// What was agreed when the device was started holds, whatever its configuration says from then on.
+#[test]
+fn a_configuration_that_changes_later_changes_nothing() {
+    let (machine, device, mut disk) = disk(Faults { restless: true, ..Faults::default() });
+    device.borrow_mut().config.fill(0);
+    let medium = disk.medium();
+    assert_eq!(read(&machine, &mut disk, 63, 512).map(|bytes| bytes.len()), Ok(512));
+    assert_eq!(read(&machine, &mut disk, 64, 512), Err(Error::Range));
+    assert_eq!(disk.medium(), medium);
+}
+
 #[test]
 fn a_device_that_needs_a_reset_is_given_up_at_once() {
     gives_up(Faults { needs_reset: true, ..Faults::default() }, Error::NeedsReset);
+    let (machine, _, mut disk) = disk(Faults { needs_reset: true, ..Faults::default() });
+    let before = machine.seconds();
+    assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::NeedsReset));
+    assert!(machine.seconds() - before <= 1);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 
 mod support;
 
-use support::Machine;
 use support::device::{Device, Faults, Shared};
 use support::disk::{FakeUnit, ScsiHost, Units, scsi_config};
 use support::registers::{Fake, Kind};
+use support::{Machine, TICKS_PER_SECOND};
 use virtio::mmio::MmioTransport;
 use virtio::scsi::{Address, Host, Unit};
 use virtio::{Data, Direction, Error, Setup};
@@ -201,6 +201,19 @@ fn a_scan_of_a_silent_host_ends() {
     assert_eq!(bench.host.scan(|_| found += 1), Err(Error::Timeout));
     assert_eq!(found, 0);
     assert!(bench.machine.seconds() < 13);
+}
+
+/// Each answer comes in time, and all together would take long.
+#[test]
+fn a_scan_of_a_slow_host_ends() {
+    for units in [Vec::new(), (0..=7).map(|target| ((target, 0), FakeUnit::new(0, 100, 512))).collect()] {
+        let mut bench = bench(units);
+        bench.device.borrow_mut().faults.slow = 3 * TICKS_PER_SECOND;
+        assert_eq!(bench.host.scan(drop), Err(Error::Timeout));
+        // What was under way at the end is finished: five commands for a unit.
+        let waited = bench.machine.seconds();
+        assert!((20..=20 + 5 * 3).contains(&waited), "{waited} s");
+    }
 }
 
 #[test]

@@ -12,18 +12,24 @@ pub enum Fault {
     UsedIndex,
     /// More bytes were used than the request has.
     UsedLength,
-    /// The configuration changes whenever it is read.
+    /// Requests are done without a word on what came of them.
+    Status,
+    /// In place of an answer the device says that it cannot go on without a reset.
+    NeedsReset,
+    /// The configuration changes whenever it is read, and there is no capacity in it.
     Config,
     /// A reset never ends.
     Reset,
 }
 
 /// The words for the faults.
-pub const FAULTS: [(&str, Fault); 6] = [
+pub const FAULTS: [(&str, Fault); 8] = [
     ("silent", Fault::Silent),
     ("used-id", Fault::UsedId),
     ("used-index", Fault::UsedIndex),
     ("used-length", Fault::UsedLength),
+    ("status", Fault::Status),
+    ("needs-reset", Fault::NeedsReset),
     ("config", Fault::Config),
     ("reset", Fault::Reset),
 ];
@@ -35,7 +41,7 @@ pub struct Lie {
     pub slot: u8,
     /// What is wrong.
     pub fault: Fault,
-    /// The first notification that goes wrong, from 1.
+    /// The first notification that goes wrong, from 1; with 1 the registers are wrong before it.
     pub from: u64,
 }
 
@@ -50,7 +56,13 @@ mod register {
     pub const QUEUE_DEVICE_LOW: u64 = 0x0a0;
     pub const QUEUE_DEVICE_HIGH: u64 = 0x0a4;
     pub const CONFIG_GENERATION: u64 = 0x0fc;
+    /// Of a block device, in 64 bits.
+    pub const CAPACITY_LOW: u64 = 0x100;
+    pub const CAPACITY_HIGH: u64 = 0x104;
 }
+
+/// A bit of the status (section 2.1).
+const DEVICE_NEEDS_RESET: u64 = 64;
 
 /// What comes of a write to a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +98,14 @@ pub struct Device {
     ring: u64,
     size: u16,
     reads: u64,
+    /// Whether DEVICE_NEEDS_RESET is set.
+    needs_reset: bool,
 }
 
 impl Device {
     /// The device of a lie.
     pub fn new(lie: Lie) -> Self {
-        Self { lie, notifications: 0, ring: 0, size: 1, reads: 0 }
+        Self { lie, notifications: 0, ring: 0, size: 1, reads: 0, needs_reset: false }
     }
 
     /// What it does wrong.
@@ -112,6 +126,7 @@ impl Device {
             register::QUEUE_DEVICE_LOW => self.ring = self.ring & !0xffff_ffff | value & 0xffff_ffff,
             register::QUEUE_DEVICE_HIGH => self.ring = self.ring & 0xffff_ffff | value << 32,
             register::QUEUE_NOTIFY => return self.notify(),
+            register::STATUS if value == 0 => self.needs_reset = false,
             _ => {}
         }
         Outcome::Pass
@@ -125,21 +140,30 @@ impl Device {
         let honest = Forged { ring: self.ring, size: self.size, id: 0, length: 1, step: 1 };
         match self.lie.fault {
             Fault::Silent => Outcome::Drop,
+            Fault::NeedsReset => {
+                self.needs_reset = true;
+                Outcome::Drop
+            }
             Fault::UsedId => Outcome::Forge(Forged { id: 7, ..honest }),
             Fault::UsedIndex => Outcome::Forge(Forged { step: 2, ..honest }),
             Fault::UsedLength => Outcome::Forge(Forged { length: u32::MAX, ..honest }),
+            Fault::Status => Outcome::Forge(honest),
             Fault::Config | Fault::Reset => Outcome::Pass,
         }
     }
 
     /// The guest reads a register, in which QEMU's device has `value`.
     pub fn read(&mut self, offset: u64, value: u64) -> u64 {
+        // What is read between the last good notification and the first bad one is bad.
+        let soon = self.notifications.saturating_add(1) >= self.lie.from;
         match (self.lie.fault, offset) {
-            (Fault::Config, register::CONFIG_GENERATION) => {
+            (Fault::Config, register::CONFIG_GENERATION) if soon => {
                 self.reads = self.reads.saturating_add(1);
                 self.reads
             }
-            (Fault::Reset, register::STATUS) if value == 0 => 1,
+            (Fault::Config, register::CAPACITY_LOW | register::CAPACITY_HIGH) if soon => 0,
+            (Fault::Reset, register::STATUS) if soon && value == 0 => 1,
+            (Fault::NeedsReset, register::STATUS) if self.needs_reset => value | DEVICE_NEEDS_RESET,
             _ => value,
         }
     }
@@ -159,9 +183,12 @@ mod tests {
 
     #[test]
     fn answers_are_forged_from_a_request_on() {
-        for (fault, id, length, step) in
-            [(Fault::UsedId, 7, 1, 1), (Fault::UsedIndex, 0, 1, 2), (Fault::UsedLength, 0, u32::MAX, 1)]
-        {
+        for (fault, id, length, step) in [
+            (Fault::UsedId, 7, 1, 1),
+            (Fault::UsedIndex, 0, 1, 2),
+            (Fault::UsedLength, 0, u32::MAX, 1),
+            (Fault::Status, 0, 1, 1),
+        ] {
             let mut device = device(fault, 2);
             assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
             let forged = Forged { ring: 0x1_4000_0200, size: 8, id, length, step };
@@ -177,9 +204,25 @@ mod tests {
         let mut device = device(Fault::Config, 1);
         let first = device.read(register::CONFIG_GENERATION, 0);
         assert_ne!(device.read(register::CONFIG_GENERATION, 0), first);
+        assert_eq!((device.read(register::CAPACITY_LOW, 8), device.read(register::CAPACITY_HIGH, 1)), (0, 0));
         let mut device = Device::new(Lie { slot: 3, fault: Fault::Reset, from: 1 });
         assert_eq!((device.read(register::STATUS, 0), device.read(register::STATUS, 15)), (1, 15));
         assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+    }
+
+    #[test]
+    fn registers_lie_from_a_request_on() {
+        let mut device = device(Fault::Config, 2);
+        assert_eq!((device.read(register::CONFIG_GENERATION, 0), device.read(register::CAPACITY_LOW, 8)), (0, 8));
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+        assert_eq!((device.read(register::CONFIG_GENERATION, 0), device.read(register::CAPACITY_LOW, 8)), (1, 0));
+        let mut device = Device::new(Lie { slot: 3, fault: Fault::NeedsReset, from: 1 });
+        assert_eq!(device.read(register::STATUS, 15), 15);
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Drop);
+        // Until it is reset.
+        assert_eq!(device.read(register::STATUS, 15), 79);
+        assert_eq!(device.write(register::STATUS, 0), Outcome::Pass);
+        assert_eq!(device.read(register::STATUS, 15), 15);
     }
 
     #[test]

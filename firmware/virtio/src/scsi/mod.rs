@@ -130,16 +130,17 @@ impl<P: Platform, T: Transport> Host<P, T> {
     /// What gives the host up; units that were found before count.
     pub fn scan(&mut self, mut found: impl FnMut(Unit)) -> Result<(), Error> {
         let start = self.device.platform().ticks();
-        let limit = self.device.platform().ticks_per_second().saturating_mul(SCAN_TIMEOUT.as_secs());
         let mut count = 0;
         for target in 0..=self.max_target {
             // At most 255: `start` saw to that.
             let target = target as u8;
+            if self.is_late(start) {
+                return Err(Error::Timeout);
+            }
             let mut luns = [0; MAX_DATA / 8];
             let Some(known) = self.luns(target, &mut luns)? else { continue };
             for &lun in luns.iter().take(known) {
-                let late = self.device.platform().ticks().saturating_sub(start) > limit;
-                if late || count == MAX_UNITS {
+                if self.is_late(start) || count == MAX_UNITS {
                     return Err(Error::Timeout);
                 }
                 match Unit::find(self, Address { target, lun }) {
@@ -155,6 +156,13 @@ impl<P: Platform, T: Transport> Host<P, T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether [`SCAN_TIMEOUT`] is over for what began at `start`.
+    fn is_late(&self, start: u64) -> bool {
+        let platform = self.device.platform();
+        let limit = platform.ticks_per_second().saturating_mul(SCAN_TIMEOUT.as_secs());
+        platform.ticks().saturating_sub(start) > limit
     }
 
     /// The units of a target; `None` when there is no such target. One that cannot list them has unit 0.

@@ -18,6 +18,8 @@ pub struct Faults {
     pub silent: bool,
     /// It sets DEVICE_NEEDS_RESET in place of answering.
     pub needs_reset: bool,
+    /// Ticks that it takes for each answer.
+    pub slow: u64,
     /// It never finishes a reset.
     pub never_resets: bool,
     /// It clears FEATURES_OK.
@@ -177,6 +179,7 @@ impl Device {
             place.unwrap().clone_from(answer);
         }
         let mut memory = self.machine.0.borrow_mut();
+        memory.pass(self.faults.slow);
         for (part, bytes) in parts.iter().filter(|part| part.writes).zip(&written) {
             memory.store(part.address, bytes);
         }

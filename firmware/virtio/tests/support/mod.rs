@@ -26,6 +26,10 @@ impl Memory {
         bytes.get_mut(offset..offset.checked_add(length)?)
     }
 
+    pub fn pass(&mut self, ticks: u64) {
+        self.ticks += ticks;
+    }
+
     /// What a device reads; zeros where there is nothing.
     pub fn load(&mut self, address: u64, length: usize) -> Vec<u8> {
         self.block(address, length).map_or_else(|| vec![0; length], |bytes| bytes.to_vec())

@@ -124,7 +124,8 @@ fn blocks_and_bytes() -> Result<()> {
 }
 
 /// Devices that break the protocol, each in its way, when they are found or amid the reading of a loader: each is named
-/// with what it did, and the next disk boots, which is the last.
+/// with what it did, and the next disk boots, which is the last. Its configuration changes all the time, and its capacity
+/// goes, while the loader is read: what was agreed at the start holds.
 #[test]
 fn hostile_devices_on_virtio_mmio() -> Result<()> {
     let disk = std::env::temp_dir().join(format!("realm-hostile-{}.img", std::process::id()));
@@ -136,19 +137,26 @@ fn hostile_devices_on_virtio_mmio() -> Result<()> {
         ("used-length", "protocol broken: used length"),
         ("config", "device configuration: changes all the time"),
         ("reset", "reset never ended"),
+        ("status", "protocol broken: status"),
+        ("needs-reset", "DEVICE_NEEDS_RESET"),
         ("used-id@9", "protocol broken: used id"),
         ("used-index@9", "protocol broken: used index"),
+        ("status@9", "protocol broken: status"),
+        ("needs-reset@9", "DEVICE_NEEDS_RESET"),
+        ("silent@9", "no answer within the time-out"),
+        ("config@9", ""),
     ];
+    let given_up = lies.iter().filter(|(_, why)| !why.is_empty());
     let mut realm = Realm::firmware(workspace::image()).arg("-global").arg("virtio-mmio.force-legacy=false");
-    for (number, lie) in lies.iter().map(Some).chain([None]).enumerate() {
+    for (number, (lie, _)) in lies.iter().enumerate() {
         // They are found in this order.
-        let slot = 20 + number;
+        let slot = 16 + number;
         realm = realm
             .arg("-drive")
             .arg(format!("if=none,id=disk{number},format=raw,read-only=on,file={}", disk.display()))
             .arg("-device")
             .arg(format!("virtio-blk-device,drive=disk{number},iommu_platform=on,bus=virtio-mmio-bus.{slot}"));
-        realm = lie.iter().fold(realm, |realm, (lie, _)| realm.option(format!("virtio={slot}:{lie}")));
+        realm = realm.option(format!("virtio={slot}:{lie}"));
     }
     let ended = realm.run(LIMIT)?;
     fs::remove_file(&disk)?;
@@ -156,10 +164,12 @@ fn hostile_devices_on_virtio_mmio() -> Result<()> {
         let console = &ended.finished.console;
         let said = console.lines().filter_map(|line| line.split_once("virtio at 0x")?.1.split_once(": "));
         let said: Vec<_> = said.map(|(_, why)| why).collect();
-        ensure!(said == lies.map(|(_, why)| why), "{said:#?}");
-        for option in ["file system 1: Device Error", "file system 2: Device Error", "uefi-walk: "] {
-            ensure!(console.contains(option), "no {option:?}");
+        ensure!(said.iter().eq(given_up.map(|(_, why)| why)), "{said:#?}");
+        for number in 1..=5 {
+            let option = format!("file system {number}: Device Error");
+            ensure!(console.contains(&option), "no {option:?}");
         }
+        ensure!(console.contains("uefi-walk: "), "the last disk does not boot");
         Ok(())
     })()
     .with_context(|| ended.report())
