@@ -183,9 +183,6 @@ fn medium<P: Platform, T: Transport>(device: &Device<P, T>) -> Result<Medium, Er
             transport.config8(config::ALIGNMENT_OFFSET),
         )
     })?;
-    if capacity.checked_mul(SECTOR.into()).is_none() {
-        return Err(Error::Config("capacity"));
-    }
     let block_size = if device.has(feature::BLK_SIZE) { block_size } else { SECTOR };
     let sectors_per_block = u64::from((block_size / SECTOR).max(1));
     let mut medium = Medium::new(block_size, capacity / sectors_per_block)?;

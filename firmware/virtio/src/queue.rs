@@ -130,7 +130,8 @@ impl<M: SharedMemory> Queue<M> {
         if index == self.used {
             return Ok(None);
         }
-        if index != self.used.wrapping_add(1) || index != self.available {
+        // There is one chain, so this is one more than it was.
+        if index != self.available {
             return Err(Error::Protocol("used index"));
         }
         let mut element = [0; USED_ELEMENT_LEN];

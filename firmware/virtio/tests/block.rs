@@ -138,6 +138,7 @@ fn sizes_are_what_the_configuration_says() {
     assert_eq!(read(&machine, &mut disk, last, 8192), Err(Error::Range));
     assert_eq!(read(&machine, &mut disk, u64::MAX, 8192), Err(Error::Range));
     assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::Range));
+    assert_eq!(read(&machine, &mut disk, 0, 4096 + 512), Err(Error::Range));
     assert_eq!(read(&machine, &mut disk, 0, 0), Err(Error::Range));
     assert_eq!(read(&machine, &mut disk, 0, 0x2_1000), Err(Error::Range));
     let data = Data { address: 0, length: 4096 };
@@ -167,7 +168,20 @@ fn configurations_that_make_no_sense_are_refused() {
 fn a_block_size_that_was_not_agreed_is_not_used() {
     let machine = Machine::default();
     let (device, _) = device(&machine, 0, 8, 4096);
-    assert_eq!(start(&machine, &device).unwrap().medium().block_size, 512);
+    let disk = start(&machine, &device).unwrap();
+    assert_eq!((disk.medium().block_size, disk.medium().blocks_per_physical), (512, 1));
+    assert_eq!(disk.max_transfer(), u32::MAX - 511);
+}
+
+#[test]
+fn a_topology_that_makes_no_sense_is_none() {
+    let machine = Machine::default();
+    for (exponent, offset, expected) in [(3, 7, (8, 7)), (3, 8, (1, 0)), (15, 0, (1 << 15, 0)), (16, 0, (1, 0))] {
+        let (device, _) = device(&machine, TOPOLOGY, 8, 512);
+        device.borrow_mut().config[24..26].copy_from_slice(&[exponent, offset]);
+        let medium = start(&machine, &device).unwrap().medium();
+        assert_eq!((medium.blocks_per_physical, medium.lowest_aligned), expected);
+    }
 }
 
 #[test]
@@ -215,7 +229,9 @@ fn devices_that_do_not_come_up_are_refused() {
     assert_eq!(start(&machine, &device).err(), Some(Error::NoMemory));
     device.borrow_mut().status = 1;
     device.borrow_mut().faults.never_resets = true;
+    let before = machine.seconds();
     assert_eq!(start(&machine, &device).err(), Some(Error::Reset));
+    assert!((1..=2).contains(&(machine.seconds() - before)));
     assert_eq!(machine.shared_blocks(), 0);
 }
 
@@ -264,6 +280,10 @@ fn an_unknown_status_gives_the_device_up() {
     for status in [3, 0xff] {
         gives_up(Faults { answer: Some(vec![status]), ..Faults::default() }, Error::Protocol("status"));
     }
+    // That of the request before does not count.
+    let (machine, _, mut disk) = disk(Faults { unwritten: true, after: 1, ..Faults::default() });
+    assert!(read(&machine, &mut disk, 0, 512).is_ok());
+    assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::Protocol("status")));
 }
 
 #[test]
@@ -276,20 +296,47 @@ fn a_failed_request_is_one_request() {
     }
 }
 
+/// Whatever it is.
+#[test]
+fn a_probe_wants_an_answer() {
+    let unsupported = Faults { answer: Some(vec![2]), ..Faults::default() };
+    for faults in [unsupported, Faults { used_length: Some(1), ..Faults::default() }] {
+        let (machine, device, mut disk) = disk(faults);
+        assert_eq!(disk.probe(REQUEST_TIMEOUT), Ok(()));
+        device.borrow_mut().faults = Faults::default();
+        assert!(read(&machine, &mut disk, 0, 512).is_ok());
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too slow")]
+fn a_device_without_a_cache_is_not_flushed_when_it_was_given_up() {
+    let machine = Machine::default();
+    let (device, _) = device(&machine, 0, 64, 512);
+    let mut disk = start(&machine, &device).unwrap();
+    device.borrow_mut().faults.silent = true;
+    assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::Timeout));
+    assert_eq!(disk.flush(), Err(Error::Broken));
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "too slow")]
 fn a_device_that_never_answers_is_given_up_in_time() {
     let (machine, _, _) = disk(Faults::default());
     let before = machine.seconds();
     gives_up(Faults { silent: true, ..Faults::default() }, Error::Timeout);
-    let (machine, _, mut disk) = disk(Faults { silent: true, ..Faults::default() });
+    let (machine, device, mut disk) = disk(Faults { silent: true, ..Faults::default() });
+    device.borrow_mut().status_reads = 0;
     assert_eq!(read(&machine, &mut disk, 0, 512), Err(Error::Timeout));
     let waited = machine.seconds() - before;
     assert!((10..=12).contains(&waited), "{waited} s");
+    // Each is an exit to the host.
+    assert!(device.borrow().status_reads < 12);
 }
 
 /// The time of a probe is its own, and that of requests is what it was before.
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn a_probe_has_a_time_out_of_its_own() {
     let (machine, _, mut silent) = disk(Faults { silent: true, ..Faults::default() });
     let before = machine.seconds();
@@ -354,7 +401,16 @@ fn pci_capabilities_are_checked() {
         // A later one that is right counts.
         assert!(none(&[bad, common.clone(), notify.clone()]).is_ok());
     }
-    assert_eq!(none(&[common.clone(), notify[..19].to_vec()]), Err(Error::Legacy));
+    for bad in [notify[..19].to_vec(), capability(2, 4, 0x3000, 1, 4)] {
+        assert_eq!(none(&[common.clone(), bad]), Err(Error::Legacy));
+    }
+    // Of several the first counts.
+    let configuration = capability(4, 4, 0x2000, 0x1000, 0);
+    let others = [1, 2, 4].map(|kind| capability(kind, 5, 0, 0x1000, 8));
+    let first = [&[common, notify, configuration][..], &others].concat();
+    let found = none(&first).unwrap();
+    assert_eq!((found.common.bar, found.notify.bar, found.device.unwrap().bar), (4, 4, 4));
+    assert_eq!(found.notify_multiplier, 4);
     // A queue's place in the notification structure is in it.
     let machine = Machine::default();
     let (device, _) = device(&machine, 0, 8, 512);

@@ -18,6 +18,10 @@ pub struct Faults {
     pub silent: bool,
     /// It sets DEVICE_NEEDS_RESET in place of answering.
     pub needs_reset: bool,
+    /// It answers, and writes nothing but the used ring.
+    pub unwritten: bool,
+    /// The requests that go well before all of this.
+    pub after: usize,
     /// Ticks that it takes for each answer.
     pub slow: u64,
     /// It never finishes a reset.
@@ -69,6 +73,7 @@ pub struct Device {
     pub function: Box<dyn Function>,
     pub requests: usize,
     pub resets: usize,
+    pub status_reads: usize,
 }
 
 pub type Shared = Rc<RefCell<Device>>;
@@ -92,6 +97,7 @@ impl Device {
             function,
             requests: 0,
             resets: 0,
+            status_reads: 0,
         }
     }
 
@@ -112,6 +118,11 @@ impl Device {
         if self.faults.refuses_features || self.driver_features & !self.features != 0 {
             self.status &= !8;
         }
+    }
+
+    pub fn read_status(&mut self) -> u8 {
+        self.status_reads += 1;
+        self.status
     }
 
     pub fn read_config(&mut self, offset: usize, length: usize) -> u64 {
@@ -153,42 +164,44 @@ impl Device {
         assert!(self.status & 4 != 0, "notified before DRIVER_OK");
         let mut queue = self.queues[usize::from(number)];
         assert!(queue.enabled);
+        assert_eq!(self.u16_at(queue.driver), 1, "who looks itself wants no interrupts");
         while queue.taken != self.u16_at(queue.driver + 2) {
             self.requests += 1;
             let head = self.u16_at(queue.driver + 4 + u64::from(queue.taken % queue.size) * 2);
             queue.taken = queue.taken.wrapping_add(1);
-            if self.faults.needs_reset {
+            let faults = if self.requests > self.faults.after { self.faults.clone() } else { Faults::default() };
+            if faults.needs_reset {
                 self.status |= 64;
             }
-            if self.faults.silent || self.faults.needs_reset {
+            if faults.silent || faults.needs_reset {
                 continue;
             }
-            self.serve(&mut queue, head);
+            self.serve(&mut queue, head, &faults);
         }
         self.queues[usize::from(number)] = queue;
     }
 
-    fn serve(&mut self, queue: &mut QueueState, head: u16) {
+    fn serve(&mut self, queue: &mut QueueState, head: u16, faults: &Faults) {
         let parts = self.chain(queue, head);
         let load = |part: &Part| self.machine.0.borrow_mut().load(part.address, part.length as usize);
         let read: Vec<_> = parts.iter().filter(|part| !part.writes).map(load).collect();
         let room: Vec<_> = parts.iter().filter(|part| part.writes).map(|part| part.length as usize).collect();
         let mut written = self.function.answer(&read, &room);
-        if let Some(answer) = &self.faults.answer {
+        if let Some(answer) = &faults.answer {
             let place = written.iter_mut().find(|part| part.len() == answer.len());
             place.unwrap().clone_from(answer);
         }
         let mut memory = self.machine.0.borrow_mut();
-        memory.pass(self.faults.slow);
-        for (part, bytes) in parts.iter().filter(|part| part.writes).zip(&written) {
+        memory.pass(faults.slow);
+        for (part, bytes) in parts.iter().filter(|part| part.writes).zip(&written).filter(|_| !faults.unwritten) {
             memory.store(part.address, bytes);
         }
         let length = written.iter().map(Vec::len).sum::<usize>() as u32;
-        let id = self.faults.used_id.unwrap_or(head.into());
-        let length = self.faults.used_length.unwrap_or(length);
+        let id = faults.used_id.unwrap_or(head.into());
+        let length = faults.used_length.unwrap_or(length);
         let element = [id.to_le_bytes(), length.to_le_bytes()].concat();
         memory.store(queue.device + 4 + u64::from(queue.used % queue.size) * 8, &element);
-        queue.used = queue.used.wrapping_add(self.faults.used_step.unwrap_or(1));
+        queue.used = queue.used.wrapping_add(faults.used_step.unwrap_or(1));
         memory.store(queue.device + 2, &queue.used.to_le_bytes());
     }
 }

@@ -16,6 +16,7 @@ use virtio::{Platform, SharedMemory};
 pub struct Memory {
     blocks: BTreeMap<u64, Vec<u8>>,
     ticks: u64,
+    pub stopped: bool,
     pub allocations_left: Option<usize>,
 }
 
@@ -81,7 +82,7 @@ impl Platform for Machine {
 
     fn ticks(&self) -> u64 {
         let mut memory = self.0.borrow_mut();
-        memory.ticks += 1;
+        memory.ticks += u64::from(!memory.stopped);
         memory.ticks
     }
 

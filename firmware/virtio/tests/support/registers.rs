@@ -70,7 +70,7 @@ impl Fake {
                 let device = self.device.borrow();
                 if usize::from(queue) < device.queues.len() { device.max_queue.into() } else { 0 }
             }
-            (Kind::Mmio, 0x70) | (Kind::PciCommon, 0x14) => self.device.borrow().status.into(),
+            (Kind::Mmio, 0x70) | (Kind::PciCommon, 0x14) => self.device.borrow_mut().read_status().into(),
             (Kind::Mmio, 0xfc) | (Kind::PciCommon, 0x15) => self.device.borrow().generation.into(),
             (Kind::PciCommon, 0x12) => self.device.borrow().queues.len() as u64,
             (Kind::PciCommon, 0x1e) => queue.into(),
