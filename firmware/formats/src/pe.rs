@@ -6,6 +6,7 @@
 mod authenticode;
 mod headers;
 mod load;
+mod resources;
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -135,6 +136,8 @@ pub struct Image {
     size_of_headers: u32,
     section_alignment: u32,
     relocation_directory: Option<Range<u32>>,
+    /// Not checked to lie inside the image.
+    resource_directory: Option<Range<u32>>,
     sections: Vec<Section>,
     file_len: usize,
     /// File offset of the CheckSum field.

@@ -413,3 +413,82 @@ fn certificates_lie_at_the_end() {
     });
     assert_eq!(many.unwrap().authenticode_ranges(), Err(Error::Field("PointerToRawData")));
 }
+
+/// A resource directory for the address 0x3000: a type, a name and a language, and the package list that they lead to.
+fn resources() -> Vec<u8> {
+    let directory = |named: u16, numbered: u16, name: u32, data: u32| {
+        let mut bytes = vec![0; 12];
+        bytes.extend([named, numbered].map(u16::to_le_bytes).concat());
+        bytes.extend([name, data].map(u32::to_le_bytes).concat());
+        bytes
+    };
+    let mut bytes = directory(1, 0, 0x8000_0058, 0x8000_0018);
+    bytes.extend(directory(0, 1, 1, 0x8000_0030));
+    bytes.extend(directory(0, 1, 0, 0x48));
+    bytes.extend([0x3060u32, 28, 0, 0].map(u32::to_le_bytes).concat());
+    bytes.extend([3, 0, b'H', 0, b'I', 0, b'I', 0]);
+    bytes.extend([0x77; 16]);
+    bytes.extend([24u32, 0xdf00_0004, 0xffff_ffff].map(u32::to_le_bytes).concat());
+    bytes
+}
+
+fn hii_package_list(resources: &[u8]) -> Option<std::ops::Range<usize>> {
+    let mut application = image::application();
+    application.directories[2] = (0x3000, resources.len() as u32);
+    let (image, mut memory) = load(&application);
+    memory[0x3000..0x3000 + resources.len()].copy_from_slice(resources);
+    let list = image.hii_package_list(&memory);
+    assert!(list.clone().is_none_or(|list| memory.get(list).is_some_and(|list| list.len() >= 20)));
+    list
+}
+
+#[test]
+fn hii_resources() {
+    let whole = resources();
+    assert_eq!(hii_package_list(&whole), Some(0x3060..0x3078));
+    let (image, memory) = load(&image::application());
+    assert_eq!(image.hii_package_list(&memory), None, "without resources");
+
+    let changed = |at: usize, bytes: &[u8]| {
+        let mut resources = whole.clone();
+        resources[at..at + bytes.len()].copy_from_slice(bytes);
+        hii_package_list(&resources)
+    };
+    let none: [(usize, &[u8]); 9] = [
+        (12, &[0, 0]),
+        (0x5a, b"X"),
+        (0x17, &[0x7f]),
+        (0x26, &[0, 0]),
+        // A directory where data should be, beyond the end, and data beyond the image.
+        (0x44, &0x8000_0018u32.to_le_bytes()),
+        (0x44, &0x7fff_ffffu32.to_le_bytes()),
+        (0x48, &0x4ff0u32.to_le_bytes()),
+        // A list that is longer than the resource, or than nothing at all.
+        (0x70, &29u32.to_le_bytes()),
+        (0x70, &19u32.to_le_bytes()),
+    ];
+    for (at, bytes) in none {
+        assert_eq!(changed(at, bytes), None, "{at:#x} {bytes:x?}");
+    }
+    // Data right below the type, as an image without names and languages has them.
+    assert_eq!(changed(0x14, &0x48u32.to_le_bytes()), Some(0x3060..0x3078));
+}
+
+#[test]
+fn damaged_resources() {
+    let whole = resources();
+    for at in 0..whole.len() {
+        let _ = hii_package_list(&whole[..at]);
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut resources = whole.clone();
+            resources[at] = value;
+            let _ = hii_package_list(&resources);
+        }
+    }
+    let mut application = image::application();
+    for directory in [(0x4fff, 0x20), (0xffff_fff0, 0x20), (0, u32::MAX)] {
+        application.directories[2] = directory;
+        let (image, memory) = load(&application);
+        assert_eq!(image.hii_package_list(&memory), None);
+    }
+}

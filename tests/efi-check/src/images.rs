@@ -10,7 +10,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use r_efi::efi::{self, Boolean, Char16, Guid, Handle, Status, SystemTable};
-use r_efi::protocols::{loaded_image, loaded_image_device_path, memory_attribute};
+use r_efi::protocols::{hii_package_list, loaded_image, loaded_image_device_path, memory_attribute};
 
 use crate::env::{self, bs, free};
 use crate::pe::{self, APPLICATION, BOOT_DRIVER, RUNTIME_DRIVER};
@@ -168,6 +168,7 @@ unsafe extern "C" fn start_and_compare(_handle: Handle, _start: usize) -> u64 {
 pub fn run() {
     parameters();
     loading();
+    package_list();
     unmeasured();
     a_file_that_changes();
     protection();
@@ -249,12 +250,25 @@ fn loading() {
     }
     let map = crate::memory::Map::read();
     let found = map.at(i.image_base.addr() as u64);
+    let list: *mut c_void = env::interface(handle, &hii_package_list::PROTOCOL_GUID);
+    check("LoadImage: no HII package list", list.is_null());
     check("LoadImage: memory type", found.is_some_and(|d| d.r#type == efi::LOADER_CODE));
     map.release();
     status("UnloadImage: not started", unload(handle), Status::SUCCESS);
     check("UnloadImage: the handle is gone", self::information(handle).is_null());
     status("UnloadImage: again", unload(handle), Status::INVALID_PARAMETER);
     status("StartImage: unloaded", start(handle), Status::INVALID_PARAMETER);
+}
+
+/// A package list among the resources is on the image's handle, and goes with it.
+fn package_list() {
+    let handle = loaded(&mut pe::with_package_list(returns));
+    let base = unsafe { (*information(handle)).image_base };
+    let list: *mut c_void = env::interface(handle, &hii_package_list::PROTOCOL_GUID);
+    equal("LoadImage: HII package list", list.addr(), base.addr() + pe::PACKAGE_LIST as usize);
+    status("UnloadImage: with an HII package list", unload(handle), Status::SUCCESS);
+    let list: *mut c_void = env::interface(handle, &hii_package_list::PROTOCOL_GUID);
+    check("UnloadImage: the HII package list is gone", list.is_null());
 }
 
 /// Spoils the first byte of the file at `file`.

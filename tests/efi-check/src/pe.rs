@@ -25,6 +25,7 @@ pub const OFFSET_IMAGE_SIZE: usize = OPTIONAL + 56;
 pub const OFFSET_HEADERS_SIZE: usize = OPTIONAL + 60;
 pub const OFFSET_CHECKSUM: usize = OPTIONAL + 64;
 pub const OFFSET_SUBSYSTEM: usize = OPTIONAL + 68;
+pub const OFFSET_RESOURCES: usize = OPTIONAL + 112 + 2 * 8;
 pub const OFFSET_RELOCATIONS: usize = OPTIONAL + 112 + 5 * 8;
 const SECTION_TABLE: usize = OPTIONAL + 240;
 pub const OFFSET_TEXT_RAW: usize = SECTION_TABLE + 20;
@@ -80,5 +81,32 @@ pub fn build(entry: Entry, subsystem: u16) -> [u8; FILE_SIZE] {
     put(f, OFFSET_RELOCATION_BLOCK, (DATA as u32).to_le_bytes());
     put(f, OFFSET_RELOCATION_BLOCK + 4, 12u32.to_le_bytes());
     put(f, OFFSET_RELOCATION_BLOCK + 8, 0xa000u16.to_le_bytes());
+    file
+}
+
+/// Where [`with_package_list`] puts the list in the image.
+pub const PACKAGE_LIST: u64 = DATA + 0x90;
+
+/// An image whose resource of the type "HII" is a package list with nothing in it.
+pub fn with_package_list(entry: Entry) -> [u8; FILE_SIZE] {
+    const RESOURCES: usize = 0x630;
+    let mut file = build(entry, APPLICATION);
+    let f = &mut file;
+    put(f, OFFSET_RESOURCES, (DATA as u32 + 0x30).to_le_bytes());
+    put(f, OFFSET_RESOURCES + 4, 0x78u32.to_le_bytes());
+    // Three directories of one entry each, by name and twice by number, and where the data are.
+    put(f, RESOURCES + 12, 1u16.to_le_bytes());
+    put(f, RESOURCES + 16, 0x8000_0058u32.to_le_bytes());
+    put(f, RESOURCES + 20, 0x8000_0018u32.to_le_bytes());
+    put(f, RESOURCES + 0x18 + 14, 1u16.to_le_bytes());
+    put(f, RESOURCES + 0x18 + 20, 0x8000_0030u32.to_le_bytes());
+    put(f, RESOURCES + 0x30 + 14, 1u16.to_le_bytes());
+    put(f, RESOURCES + 0x30 + 20, 0x48u32.to_le_bytes());
+    put(f, RESOURCES + 0x48, (PACKAGE_LIST as u32).to_le_bytes());
+    put(f, RESOURCES + 0x4c, 24u32.to_le_bytes());
+    put(f, RESOURCES + 0x58, [3, 0, b'H', 0, b'I', 0, b'I', 0]);
+    put(f, RESOURCES + 0x60, [0x77; 16]);
+    put(f, RESOURCES + 0x70, 24u32.to_le_bytes());
+    put(f, RESOURCES + 0x74, 0xdf00_0004u32.to_le_bytes());
     file
 }

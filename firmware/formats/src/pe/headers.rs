@@ -12,6 +12,7 @@ const DOS_SIGNATURE: [u8; 2] = *b"MZ";
 const PE_SIGNATURE: [u8; 4] = *b"PE\0\0";
 const PE32_PLUS: u16 = 0x20b;
 const EXECUTABLE_IMAGE: u16 = 0x0002;
+const RESOURCE_TABLE: usize = 2;
 const CERTIFICATE_TABLE: usize = 4;
 const BASE_RELOCATION_TABLE: usize = 5;
 const MAX_DIRECTORIES: u32 = 16;
@@ -150,6 +151,9 @@ impl Image {
             size_of_headers: optional.size_of_headers.get(),
             section_alignment: optional.section_alignment.get(),
             relocation_directory: relocation_directory(directories, optional)?,
+            resource_directory: directories
+                .get(RESOURCE_TABLE)
+                .and_then(|entry| range(entry.virtual_address.get(), entry.size.get())),
             sections,
             file_len: file.len(),
             checksum_offset: optional_offset + core::mem::offset_of!(OptionalHeader, check_sum),

@@ -210,6 +210,8 @@ pub struct Mapped {
     pub kind: Kind,
     /// The addresses in a runtime driver.
     pub fixups: Option<Fixups>,
+    /// Address of the package list that is a resource of it.
+    pub package_list: Option<usize>,
 }
 
 impl Mapped {
@@ -253,8 +255,16 @@ impl Mapped {
             image.relocate(bytes, base)?;
             None
         };
+        let package_list = image.hii_package_list(bytes).map(|list| (base as usize).saturating_add(list.start));
         protect(image, &memory)?;
-        Ok(Self { entry: base.saturating_add(u64::from(entry)), size: u64::from(size), memory, kind, fixups })
+        Ok(Self {
+            entry: base.saturating_add(u64::from(entry)),
+            size: u64::from(size),
+            memory,
+            kind,
+            fixups,
+            package_list,
+        })
     }
 }
 

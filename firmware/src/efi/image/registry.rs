@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 
 use formats::pe;
 use r_efi::efi::{self, Guid, Handle, Status};
-use r_efi::protocols::{device_path, loaded_image, loaded_image_device_path};
+use r_efi::protocols::{device_path, hii_package_list, loaded_image, loaded_image_device_path};
 use runtime_abi::{DRIVER_CAPACITY, Driver};
 use spin::Mutex;
 
@@ -44,6 +44,7 @@ struct Image {
     device_path: Option<OwnedPath>,
     _file_path: Option<OwnedPath>,
     fixups: Option<Fixups>,
+    package_list: Option<usize>,
     memory: Buffer,
     size: u64,
 }
@@ -204,18 +205,17 @@ fn register(parent: Handle, path: Option<&[u8]>, mapped: Mapped) -> Result<Handl
         registry.images.try_reserve(1).map_err(|_| Status::OUT_OF_RESOURCES)?;
     }
     // From here on nothing of the registry is held: installing runs notifications.
-    let interface = image.protocol.interface();
-    let handle = services::install_protocol(None, &loaded_image::PROTOCOL_GUID, interface)?;
-    let full_path = image.path_interface();
-    let path_guid = &loaded_image_device_path::PROTOCOL_GUID;
-    if let Err(status) = services::install_protocol(Some(handle), path_guid, full_path) {
-        let _ = services::uninstall_protocol(handle, &loaded_image::PROTOCOL_GUID, interface);
-        return Err(status.into());
+    let handle = services::install_protocol(None, &loaded_image::PROTOCOL_GUID, image.protocol.interface())?;
+    for (protocol, interface) in image.further_interfaces() {
+        if let Err(status) = services::install_protocol(Some(handle), &protocol, interface) {
+            uninstall(handle, &image);
+            return Err(status.into());
+        }
     }
     let mut registry = REGISTRY.lock();
     if registry.images.try_reserve(1).is_err() {
         drop(registry);
-        uninstall(handle, interface, full_path);
+        uninstall(handle, &image);
         return Err(Status::OUT_OF_RESOURCES.into());
     }
     let address = image.memory.address();
@@ -265,13 +265,18 @@ impl Image {
             device_path,
             _file_path: file_path,
             fixups: mapped.fixups,
+            package_list: mapped.package_list,
             size: mapped.size,
             memory: mapped.memory,
         })
     }
 
-    fn path_interface(&self) -> *mut c_void {
-        self.device_path.as_ref().map_or(ptr::null_mut(), |path| path.as_ptr().cast())
+    /// The protocols on its handle besides LoadedImage (UEFI 2.11, section 7.4.1).
+    fn further_interfaces(&self) -> impl Iterator<Item = (Guid, *mut c_void)> {
+        let path = self.device_path.as_ref().map_or(ptr::null_mut(), |path| path.as_ptr().cast());
+        let list = self.package_list.map(ptr::with_exposed_provenance_mut);
+        core::iter::once((loaded_image_device_path::PROTOCOL_GUID, path))
+            .chain(list.map(|list| (hii_package_list::PROTOCOL_GUID, list)))
     }
 }
 
@@ -420,13 +425,15 @@ fn remove(handle: Handle) {
         };
         registry.images.swap_remove(at)
     };
-    uninstall(handle, image.protocol.interface(), image.path_interface());
+    uninstall(handle, &image);
 }
 
-fn uninstall(handle: Handle, interface: *mut c_void, path: *mut c_void) {
+fn uninstall(handle: Handle, image: &Image) {
     // A client may have taken them away already; then there is nothing to do.
-    let _ = services::uninstall_protocol(handle, &loaded_image_device_path::PROTOCOL_GUID, path);
-    let _ = services::uninstall_protocol(handle, &loaded_image::PROTOCOL_GUID, interface);
+    for (protocol, interface) in image.further_interfaces() {
+        let _ = services::uninstall_protocol(handle, &protocol, interface);
+    }
+    let _ = services::uninstall_protocol(handle, &loaded_image::PROTOCOL_GUID, image.protocol.interface());
 }
 
 /// Tells `keep` of each runtime driver that stays with the operating system, and makes all of it writable, as its
