@@ -26,6 +26,10 @@ pub fn print(count: u64) {
     wanted.key.unicode_char = 0x78;
     let mut registration: *mut c_void = ptr::null_mut();
     unsafe { (i.register_key_notify)(input, &mut wanted, notified, &mut registration) };
+    // For another key, which nobody types.
+    wanted.key.unicode_char = 0x60;
+    let mut other: *mut c_void = ptr::null_mut();
+    unsafe { (i.register_key_notify)(input, &mut wanted, notified, &mut other) };
     say!("# type {count} keys");
     let mut typed = 0;
     for _ in 0..count {
@@ -43,7 +47,8 @@ pub fn print(count: u64) {
         typed += usize::from(char == 0x78);
         say!("key scan={scan:#x} char={char:#x} shift={shift:#x}");
     }
-    // The notification comes with the next tick of its timer.
+    // The notification comes with the next tick of its timer, and another registration takes nothing with it.
+    unsafe { (i.unregister_key_notify)(input, other) };
     unsafe { (bs().stall)(100_000) };
     check("RegisterKeyNotify: told of each x", NOTIFIED.load(Ordering::Relaxed) == typed);
     unsafe { (i.unregister_key_notify)(input, registration) };

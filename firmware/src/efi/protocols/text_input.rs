@@ -41,8 +41,8 @@ struct Input {
     last_byte: u64,
     registrations: Vec<Registration>,
     next_registration: usize,
-    /// Calls owed to registered functions.
-    due: VecDeque<(KeyNotifyFunction, KeyData)>,
+    /// Calls owed, by the numbers of their registrations.
+    due: VecDeque<(usize, KeyData)>,
     /// Whether a timer looks for registered keys, as from the first registration on.
     has_timer: bool,
 }
@@ -88,10 +88,20 @@ impl Input {
         let data = key_data(key);
         for registration in &self.registrations {
             if matches(&registration.key, &data) && self.due.len() < QUEUE_LENGTH {
-                self.due.push_back((registration.function, data));
+                self.due.push_back((registration.id, data));
             }
         }
         self.keys.push_back(key);
+    }
+
+    /// The next call that is owed and whose registration still stands.
+    fn next_due(&mut self) -> Option<(KeyNotifyFunction, KeyData)> {
+        loop {
+            let (id, data) = self.due.pop_front()?;
+            if let Some(registration) = self.registrations.iter().find(|registration| registration.id == id) {
+                return Some((registration.function, data));
+            }
+        }
     }
 }
 
@@ -161,9 +171,9 @@ unsafe extern "efiapi" fn key_wanted(event: Event, _context: *mut c_void) {
 unsafe extern "efiapi" fn notify_due(_event: Event, _context: *mut c_void) {
     INPUT.lock().poll();
     loop {
-        let Some((function, mut data)) = INPUT.lock().due.pop_front() else { return };
+        let Some((function, mut data)) = INPUT.lock().next_due() else { return };
         // SAFETY: the registering image promised that the function can be called until it is
-        // unregistered, which also removes what is due; `data` is a local.
+        // unregistered, and `next_due` gives none that is; `data` is a local.
         let _ = unsafe { function(&raw mut data) };
     }
 }
@@ -301,7 +311,6 @@ unsafe extern "efiapi" fn unregister_key_notify(_this: *mut ex::Protocol, handle
     let Some(index) = input.registrations.iter().position(|r| r.id == handle.addr()) else {
         return Status::INVALID_PARAMETER;
     };
-    let gone = input.registrations.remove(index).function as usize;
-    input.due.retain(|(function, _)| *function as usize != gone);
+    input.registrations.remove(index);
     Status::SUCCESS
 }
