@@ -135,6 +135,10 @@ fn after(fuzzed: bool) {
         let first = ORDER_HELD.load(Ordering::Relaxed) == before;
         check("after: events before ExitBootServices", before >= 1 && first);
     }
+    let timer: u64;
+    // SAFETY: reads a register that every exception level has.
+    unsafe { core::arch::asm!("mrs {}, cntv_ctl_el0", out(reg) timer, options(nomem, nostack)) };
+    check("after: no timer runs", timer & 1 == 0);
     check("after: no boot services", table.boot_services.is_null());
     check("after: no consoles", table.con_in.is_null() && table.con_out.is_null() && table.std_err.is_null());
     check("after: no console handles", table.console_in_handle.is_null() && table.console_out_handle.is_null());
