@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use r_efi::efi::Status;
+use r_efi::efi::{self, Status};
 use r_efi::protocols::simple_text_input_ex::{self as input_ex, KeyData};
 
 use crate::env::{self, bs};
@@ -30,14 +30,14 @@ pub fn print(count: u64) {
     wanted.key.unicode_char = 0x60;
     let mut other: *mut c_void = ptr::null_mut();
     unsafe { (i.register_key_notify)(input, &mut wanted, notified, &mut other) };
+    // Keeps the notifications back, so that they are owed when the other registration goes.
+    let level = unsafe { (bs().raise_tpl)(efi::TPL_CALLBACK) };
     say!("# type {count} keys");
     let mut typed = 0;
     for _ in 0..count {
-        let mut events = [i.wait_for_key_ex];
-        let mut index = 0;
         let mut key = KeyData::default();
         unsafe {
-            (bs().wait_for_event)(1, events.as_mut_ptr(), &mut index);
+            while (bs().check_event)(i.wait_for_key_ex) == Status::NOT_READY {}
             if (i.read_key_stroke_ex)(input, &mut key) != Status::SUCCESS {
                 say!("key none");
                 continue;
@@ -47,8 +47,9 @@ pub fn print(count: u64) {
         typed += usize::from(char == 0x78);
         say!("key scan={scan:#x} char={char:#x} shift={shift:#x}");
     }
-    // The notification comes with the next tick of its timer, and another registration takes nothing with it.
     unsafe { (i.unregister_key_notify)(input, other) };
+    unsafe { (bs().restore_tpl)(level) };
+    // The notification comes with the next tick of its timer.
     unsafe { (bs().stall)(100_000) };
     check("RegisterKeyNotify: told of each x", NOTIFIED.load(Ordering::Relaxed) == typed);
     unsafe { (i.unregister_key_notify)(input, registration) };

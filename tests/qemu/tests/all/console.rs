@@ -63,3 +63,15 @@ fn the_serial_line_is_read() -> Result<()> {
     vm.expect("serial line: true [61, 1b, 5b, a]")?;
     all_hold(&vm.wait()?)
 }
+
+/// A function that is registered for two keys is told of one, though the other registration goes before that.
+#[test]
+fn registered_keys_are_told_of() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let machine = PLAIN.machine().kernel(workspace::efi_check()).append("keys=1 only=keys");
+    let mut vm = Vm::start(&machine, BOOT_LIMIT)?;
+    vm.expect("# type 1 keys")?;
+    vm.send("x")?;
+    vm.expect("ok - RegisterKeyNotify: told of each x")?;
+    all_hold(&vm.wait()?)
+}
