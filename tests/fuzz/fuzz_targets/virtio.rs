@@ -47,7 +47,8 @@ impl Registers for Device {
         match offset {
             0 => 0x7472_6976,
             4 => 2,
-            8 => self.or(2),
+            // A block device or a SCSI host.
+            8 => self.or(if self.next().is_multiple_of(2) { 2 } else { 8 }),
             0x10 => self.or(!0),
             0x34 => self.or(8),
             // Status: a reset, or that the features are taken.
