@@ -21,6 +21,10 @@ fn main() -> ExitCode {
         ("device_path_text", support::device_path_texts()),
         ("fw_cfg", vec![support::fw_cfg_directory()]),
         ("kernel_and_strings", vec![kernel, b"a\0b\0\0\0".to_vec()]),
+        ("boot_options", support::load_options()),
+        ("variables", vec![support::variable_record()]),
+        // A list as it is, and a string block.
+        ("hii", vec![vec![1], b"\0\x10text\0\0".to_vec()]),
     ];
     let result = targets.into_iter().try_for_each(|(target, seeds)| write(directory, target, seeds));
     match result {

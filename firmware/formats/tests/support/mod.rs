@@ -84,6 +84,28 @@ pub fn device_paths() -> Vec<Vec<u8>> {
     [initrd, kernel, consoles].map(|builder| builder.finish().unwrap()).to_vec()
 }
 
+/// Load options, and a path with an order of devices of the same length behind it.
+pub fn load_options() -> Vec<Vec<u8>> {
+    use formats::device_path::Builder;
+    use formats::load_option::{ACTIVE, build};
+    let file = Builder::new().file_path("/EFI/debian/shimaa64.efi").finish().unwrap();
+    let mut path = Builder::new().acpi(0x0a03_41d0, 0).node(1, 1, &[&[0, 2]]).finish().unwrap();
+    let mut order = b"/pcie@0/scsi@2/disk@0\n".to_vec();
+    order.resize(path.len(), 0);
+    path.extend(order);
+    vec![build(ACTIVE, "debian", &file, b"more").unwrap(), path]
+}
+
+/// A variable as the runtime services store it.
+pub fn variable_record() -> Vec<u8> {
+    let name: Vec<u8> = "Name".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut record = [7, name.len() as u32, 4].map(u32::to_le_bytes).concat();
+    record.extend([0x11; 16]);
+    record.extend(name);
+    record.extend(b"data");
+    record
+}
+
 /// Device paths in UCS-2 text.
 pub fn device_path_texts() -> Vec<Vec<u8>> {
     [
