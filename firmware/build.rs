@@ -9,7 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../linker/realmfw.ld");
     println!("cargo::rerun-if-changed={script}");
     println!("cargo::rustc-link-arg-bins=-T{script}");
-    // Functions that came out alike are there once: nobody compares their addresses.
+    // Functions that came out alike are there once: the only addresses of functions that are compared are those that
+    // images pass to EFI_RESET_NOTIFICATION_PROTOCOL, which are the images'.
     println!("cargo::rustc-link-arg-bins=--icf=all");
     // A position-independent image without a loader: boot-asm applies the relocations.
     for argument in ["-pie", "--no-dynamic-linker", "-Bsymbolic", "-zmax-page-size=4096", "--pack-dyn-relocs=relr"] {

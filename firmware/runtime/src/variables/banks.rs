@@ -100,6 +100,8 @@ impl<const SIZE: usize> Banks<SIZE> {
         // What is sealed has to be there before the seal, by which a reset tells the two apart.
         fence(Ordering::SeqCst);
         *seal = now;
+        // And the seal before the next change, which is made in the bank that this one leaves.
+        fence(Ordering::SeqCst);
         *bank = bank.other();
     }
 }
@@ -109,6 +111,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     use r_efi::efi::{self, Guid};
+    use runtime_abi::ImageHeader;
 
     use super::*;
     use crate::time::Zone;
@@ -240,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn a_change_keeps_every_byte_of_what_it_leaves_alone() {
+        let mut banks = Banks { seals: [Seal::over(0, Kept::FIRST, &[]); 2], stores: [[0x5a; SIZE], [0xa5; SIZE]] };
+        let mut bank = banks.recover();
+        for length in 1..=8 {
+            set(&mut banks, &mut bank, "Name", NV, &vec![1; length]).unwrap();
+            let was = bank.of(&mut banks.stores).0.to_vec();
+            banks.change::<()>(&mut bank, |_, _| Ok(())).unwrap();
+            let used = bank.of(&mut banks.seals).0.used();
+            assert_eq!(bank.of(&mut banks.stores).0[..used], was[..used]);
+        }
+    }
+
+    #[test]
     fn only_a_seal_with_all_its_fields_and_bytes_holds() {
         let zone = Zone { timezone: -120, daylight: 1 };
         let kept = Kept { monotonic_high: 7, zone };
@@ -267,6 +283,9 @@ mod tests {
         // These have one CRC-32, behind which zeros change nothing.
         let zeros = Seal { used: 6, ..Seal::over(3, kept, &[0xff; 4]) };
         assert_eq!(zeros.opens(&[0xff, 0xff, 0xff, 0xff, 0, 0]), None);
+        // Another version's variables may have another form.
+        let other = Seal::of_version(ImageHeader::VERSION + 1, 3, kept, b"variables");
+        assert_eq!(other.opens(b"variables"), None);
         // Whoever makes a seal makes no zone that SetTime() refuses.
         for zone in [Zone { timezone: 1441, daylight: 0 }, Zone { timezone: 0, daylight: 4 }] {
             assert_eq!(Seal::over(3, Kept { zone, ..kept }, b"variables").opens(b"variables"), None);

@@ -37,9 +37,13 @@ impl Seal {
     /// Over the taken part of a store, as the change of this number leaves it.
     #[must_use]
     pub fn over(number: u64, kept: Kept, used: &[u8]) -> Self {
+        Self::of_version(ImageHeader::VERSION, number, kept, used)
+    }
+
+    pub(super) fn of_version(version: u32, number: u64, kept: Kept, used: &[u8]) -> Self {
         let size = u64::try_from(used.len()).unwrap_or(u64::MAX);
         let Kept { monotonic_high, zone: Zone { timezone, daylight } } = kept;
-        let version_and_content = u64::from(ImageHeader::VERSION) << 32 | u64::from(crc32(used.iter().copied()));
+        let version_and_content = u64::from(version) << 32 | u64::from(crc32(used.iter().copied()));
         let zone = u64::from(timezone.cast_unsigned()) | u64::from(daylight) << 16;
         let words = [version_and_content, number, size, u64::from(monotonic_high) << 32 | zone];
         // Each step can be undone, so a seal of which one field is of another never holds. The factor is odd, and has
