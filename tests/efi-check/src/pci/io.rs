@@ -172,6 +172,8 @@ pub fn config(f: Function) {
         equal("PciIo.Pci: each width", ids, (true, Status::SUCCESS));
         bytes = [0; 8];
     }
+    let last = f.config(false, WIDTH_UINT32, 4092, 1, bytes.as_mut_ptr().cast());
+    status("PciIo.Pci: the last register", last, Status::SUCCESS);
     // The interrupt line holds whatever it is given.
     let line = |value: u8| {
         let (mut value, mut back) = (value, 0u8);

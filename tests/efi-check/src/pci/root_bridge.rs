@@ -75,7 +75,7 @@ pub fn run(handle: Handle, edu: Function, memory: Function) {
     let (mut buses, mut port, mut holds_edu) = (None, None, false);
     let listed = configuration(io, |(kind, start, last, offset, length)| match kind {
         2 => buses = Some((start, last)),
-        1 => port = Some(start.wrapping_add(offset)),
+        1 => port = Some([start, last].map(|end| end.wrapping_add(offset))),
         _ => holds_edu |= start <= edu_start && edu_start + edu_length <= start + length && offset == edu_offset,
     });
     check("Configuration: a list", listed);
@@ -85,7 +85,7 @@ pub fn run(handle: Handle, edu: Function, memory: Function) {
     config(io, protocol, edu);
     mem(io, protocol, edu_start.wrapping_add(edu_offset), memory);
     match port {
-        Some(port) => ports(io, protocol, port),
+        Some([first, last]) => ports(io, protocol, first, last),
         None => skipped("PciRootBridgeIo.Io", "there is no I/O window"),
     }
     rest(io, protocol);
@@ -154,8 +154,8 @@ fn mem(io: *mut Protocol, protocol: &Protocol, edu: u64, memory: Function) {
     status("PciRootBridgeIo.CopyMem: to RAM", copy(WIDTH_UINT64, 0x4000_0000, memory_at), INVALID);
 }
 
-/// Nobody answers at the first port.
-fn ports(io: *mut Protocol, protocol: &Protocol, port: u64) {
+/// Nobody answers at the first port, nor at the last.
+fn ports(io: *mut Protocol, protocol: &Protocol, port: u64, last: u64) {
     let mut value = 0u64;
     for access in protocol.io {
         value = u64::MAX;
@@ -164,6 +164,8 @@ fn ports(io: *mut Protocol, protocol: &Protocol, port: u64) {
         for width in [WIDTH_UINT8, WIDTH_UINT16, WIDTH_UINT32] {
             status("PciRootBridgeIo.Io", call(width, port), Status::SUCCESS);
         }
+        status("PciRootBridgeIo.Io: the last", call(WIDTH_UINT8, last), Status::SUCCESS);
+        status("PciRootBridgeIo.Io: behind the last", call(WIDTH_UINT8, last + 1), INVALID);
         status("PciRootBridgeIo.Io: no port is so wide", call(WIDTH_UINT64, port), INVALID);
         status("PciRootBridgeIo.Io: outside", call(WIDTH_UINT8, 1 << 32), INVALID);
         status("PciRootBridgeIo.Io: no buffer", unsafe { access(io, 0, port, 1, ptr::null_mut()) }, INVALID);
