@@ -3,18 +3,15 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
-use core::time::Duration;
 
-use formats::machine::Machine;
 use spin::Mutex;
 use virtio::block::Block;
 use virtio::scsi::{self, Unit};
-use virtio::{Data, Direction, Error, Medium, Setup, device_type};
+use virtio::{Data, Direction, Error, Medium, device_type};
 
-use super::pci::Host;
 use super::virtio as glue;
-use crate::memory::dma::{AddressForm, Bus, Window, address_forms};
+use super::virtio::{Found, Place};
+use crate::memory::dma::{AddressForm, Window};
 use crate::{log, realm};
 
 type BlockDevice = Block<glue::Machine, glue::AnyTransport>;
@@ -24,27 +21,6 @@ type ScsiHost = scsi::Host<glue::Machine, glue::AnyTransport>;
 const MAX_BOUNCE: usize = 512 << 10;
 /// The largest transfer to memory itself.
 const MAX_DIRECT: usize = 4 << 20;
-
-/// Where a disk is, as far as its device path goes.
-#[derive(Clone)]
-pub enum Place {
-    /// Behind a host bridge with this number: device and function, through each bridge.
-    Pci(u32, Vec<(u8, u8)>),
-    /// An MMIO transport, by its address.
-    Mmio(u64),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pci(host, nodes) => {
-                write!(f, "PCI {host}")?;
-                nodes.iter().try_for_each(|(device, function)| write!(f, "/{device:x}.{function}"))
-            }
-            Self::Mmio(address) => write!(f, "{address:#x}"),
-        }
-    }
-}
 
 enum Kind {
     Block(Box<BlockDevice>),
@@ -182,71 +158,19 @@ impl Disk {
     }
 }
 
-/// Finds the disks, behind `hosts` and elsewhere. A device that cannot be used is named and left out.
-pub fn find(machine: &Machine, hosts: &[Host]) -> Vec<Disk> {
-    let mut disks = Vec::new();
+/// Makes what transfers go through.
+pub fn start() {
     let size = if realm::is_realm() { MAX_BOUNCE } else { 1 };
     *WINDOW.lock() = Window::new(size);
-    for host in hosts {
-        for function in &host.functions {
-            if let Some(kind) = virtio::pci::device_type(function.vendor, function.device) {
-                let place = Place::Pci(host.number, host.steps(function));
-                add(&mut disks, &place, kind, Bus::Pci, || glue::pci(host, function));
-            }
-        }
-    }
-    for transport in &machine.virtio_mmio {
-        let place = Place::Mmio(transport.region.base());
-        match glue::mmio(transport) {
-            Ok(None) => {}
-            Ok(Some((_, kind))) => {
-                let again = || Ok(glue::mmio(transport)?.ok_or(Error::Registers("device went away"))?.0);
-                add(&mut disks, &place, kind, Bus::VirtioMmio, again);
-            }
-            Err(error) => log::warn!("virtio-mmio at {:#x}: {error}", transport.region.base()),
-        }
-    }
-    disks
 }
 
-/// Starts a device with each form of address in turn, until it answers.
-fn add(
-    disks: &mut Vec<Disk>,
-    place: &Place,
-    kind: u32,
-    bus: Bus,
-    transport: impl Fn() -> Result<glue::AnyTransport, Error>,
-) {
-    if !matches!(kind, device_type::BLOCK | device_type::SCSI_HOST) {
-        return;
-    }
-    // Where there is one form only, nothing is to be found out.
-    let timeouts: &[_] = if realm::is_realm() { &glue::PROBE_TIMEOUTS } else { &[virtio::REQUEST_TIMEOUT] };
-    let mut result = Ok(());
-    for (timeout, form) in
-        timeouts.iter().flat_map(|timeout| address_forms(bus).iter().map(move |form| (timeout, form)))
-    {
-        result = transport().and_then(|transport| start(disks, place, kind, *form, *timeout, transport));
-        // Given the wrong form, a device waits for what never comes or gives up.
-        if !matches!(result, Err(Error::Timeout | Error::NeedsReset)) {
-            break;
-        }
-    }
-    if let Err(error) = result {
-        log::warn!("virtio at {place}: {error}");
-    }
-}
-
-fn start(
-    disks: &mut Vec<Disk>,
-    place: &Place,
-    kind: u32,
-    form: AddressForm,
-    timeout: Duration,
-    transport: glue::AnyTransport,
-) -> Result<(), Error> {
-    let setup = Setup { needs_access_platform: realm::is_realm() };
-    let machine = glue::Machine { form };
+/// Starts a device and takes its disks.
+///
+/// # Errors
+/// The device's.
+pub fn add(disks: &mut Vec<Disk>, found: Found<'_>) -> Result<(), Error> {
+    let Found { place, kind, machine, setup, timeout, transport } = found;
+    let form = machine.form;
     if kind == device_type::BLOCK {
         let mut block = Block::start(machine, transport, setup)?;
         block.probe(timeout)?;

@@ -1,24 +1,26 @@
 //! The virtio devices of the machine: their registers, and the memory that they share.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use aarch64_cpu::asm::barrier;
-use formats::machine::VirtioMmio;
+use formats::machine::{self, VirtioMmio};
 use virtio::mmio::MmioTransport;
 use virtio::pci::{Layout, PciTransport};
 use virtio::transport::{Registers, Transport};
-use virtio::{Error, Platform, SharedMemory};
+use virtio::{Error, Platform, Setup, SharedMemory};
 
 use super::pci::Host;
 use crate::arch::{self, mmio::Mmio};
-use crate::memory;
-use crate::memory::dma::AddressForm;
+use crate::memory::dma::{AddressForm, Bus, address_forms};
 use crate::memory::shared::SharedBuffer;
+use crate::{log, memory, realm};
 
 /// How long a device may take for its first answer where it may be that it takes another form of address. QEMU needs
 /// less than a millisecond; a host that is busy gets a second round.
-pub const PROBE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+const PROBE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// Any transport.
 pub type AnyTransport = Box<dyn Transport + Send>;
@@ -51,6 +53,46 @@ impl Registers for Mmio {
         self.write32(offset, value);
     }
 }
+
+/// Where a device is, as far as its device path goes.
+#[derive(Clone)]
+pub enum Place {
+    /// Behind a host bridge with this number: device and function, through each bridge.
+    Pci(u32, Vec<(u8, u8)>),
+    /// An MMIO transport, by its address.
+    Mmio(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pci(host, nodes) => {
+                write!(f, "PCI {host}")?;
+                nodes.iter().try_for_each(|(device, function)| write!(f, "/{device:x}.{function}"))
+            }
+            Self::Mmio(address) => write!(f, "{address:#x}"),
+        }
+    }
+}
+
+/// A device that was found, to be started with one of the forms of address that it may take.
+pub struct Found<'a> {
+    /// Where it is.
+    pub place: &'a Place,
+    /// Its type.
+    pub kind: u32,
+    /// The machine, with the form.
+    pub machine: Machine,
+    /// What it must have.
+    pub setup: Setup,
+    /// How long it may take for its first answer.
+    pub timeout: Duration,
+    /// The way to it.
+    pub transport: AnyTransport,
+}
+
+/// Starts a device, which it waits for a first answer of.
+type Start<'a> = dyn FnMut(Found<'_>) -> Result<(), Error> + 'a;
 
 /// Memory shared with a device that takes addresses of one form.
 #[derive(Debug)]
@@ -108,11 +150,64 @@ impl Platform for Machine {
     }
 }
 
+/// Starts each device of a type that `is_wanted`, behind `hosts` and elsewhere. One that cannot be used is named and left
+/// out.
+pub fn find(machine: &machine::Machine, hosts: &[Host], is_wanted: fn(u32) -> bool, start: &mut Start<'_>) {
+    for host in hosts {
+        for function in &host.functions {
+            if let Some(kind) =
+                virtio::pci::device_type(function.vendor, function.device).filter(|kind| is_wanted(*kind))
+            {
+                let place = Place::Pci(host.number, host.steps(function));
+                try_forms(&place, kind, Bus::Pci, &|| pci(host, function), start);
+            }
+        }
+    }
+    for transport in &machine.virtio_mmio {
+        let place = Place::Mmio(transport.region.base());
+        match mmio(transport) {
+            Ok(Some((_, kind))) if is_wanted(kind) => {
+                let again = || Ok(mmio(transport)?.ok_or(Error::Registers("device went away"))?.0);
+                try_forms(&place, kind, Bus::VirtioMmio, &again, start);
+            }
+            Ok(_) => {}
+            Err(error) => log::warn!("virtio-mmio at {:#x}: {error}", transport.region.base()),
+        }
+    }
+}
+
+/// Starts a device with each form of address in turn, until it answers.
+fn try_forms(
+    place: &Place,
+    kind: u32,
+    bus: Bus,
+    transport: &dyn Fn() -> Result<AnyTransport, Error>,
+    start: &mut Start<'_>,
+) {
+    // Where there is one form only, nothing is to be found out.
+    let timeouts: &[_] = if realm::is_realm() { &PROBE_TIMEOUTS } else { &[virtio::REQUEST_TIMEOUT] };
+    let setup = Setup { needs_access_platform: realm::is_realm() };
+    let mut result = Ok(());
+    for (timeout, form) in
+        timeouts.iter().flat_map(|timeout| address_forms(bus).iter().map(move |form| (*timeout, *form)))
+    {
+        let machine = Machine { form };
+        result = transport().and_then(|transport| start(Found { place, kind, machine, setup, timeout, transport }));
+        // Given the wrong form, a device waits for what never comes or gives up.
+        if !matches!(result, Err(Error::Timeout | Error::NeedsReset)) {
+            break;
+        }
+    }
+    if let Err(error) = result {
+        log::warn!("virtio at {place}: {error}");
+    }
+}
+
 /// The device behind an MMIO transport and its type; `None` when there is none.
 ///
 /// # Errors
 /// [`Error::Registers`], [`Error::Legacy`].
-pub fn mmio(machine: &VirtioMmio) -> Result<Option<(AnyTransport, u32)>, Error> {
+fn mmio(machine: &VirtioMmio) -> Result<Option<(AnyTransport, u32)>, Error> {
     let registers = memory::map_device(machine.region.base(), machine.region.size());
     let registers = registers.map_err(|_| Error::Registers("cannot be mapped"))?;
     let transport = MmioTransport::new(registers)?;
@@ -126,9 +221,8 @@ pub fn mmio(machine: &VirtioMmio) -> Result<Option<(AnyTransport, u32)>, Error> 
 ///
 /// # Errors
 /// [`Error::Legacy`], [`Error::Registers`].
-pub fn pci(host: &Host, function: &pci::Function) -> Result<AnyTransport, Error> {
-    let capabilities: alloc::vec::Vec<_> =
-        pci::capabilities(&host.config, function.address, pci::VENDOR_SPECIFIC).collect();
+fn pci(host: &Host, function: &pci::Function) -> Result<AnyTransport, Error> {
+    let capabilities: Vec<_> = pci::capabilities(&host.config, function.address, pci::VENDOR_SPECIFIC).collect();
     let layout = Layout::from_capabilities(capabilities.iter().map(<[u8; 20]>::as_slice))?;
     let transport = PciTransport::new(&layout, |place| {
         let mapped = host.map(function, place.bar, place.offset.into(), place.length.into());

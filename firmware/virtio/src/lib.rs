@@ -15,6 +15,7 @@ extern crate alloc;
 
 pub mod block;
 mod device;
+pub mod entropy;
 pub mod mmio;
 pub mod pci;
 mod queue;
@@ -36,6 +37,8 @@ pub const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 pub mod device_type {
     /// Block device.
     pub const BLOCK: u32 = 2;
+    /// Entropy device.
+    pub const ENTROPY: u32 = 4;
     /// SCSI host.
     pub const SCSI_HOST: u32 = 8;
 }

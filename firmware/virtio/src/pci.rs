@@ -1,15 +1,16 @@
 //! virtio over PCI, modern interface only (section 4.1): where the capabilities say that the registers are, and the
 //! registers themselves.
 
-use crate::Error;
 use crate::transport::{QueueAddresses, Registers, Transport};
+use crate::{Error, device_type};
 
 /// The vendor of virtio devices.
 pub const VENDOR: u16 = 0x1af4;
 /// The device numbers of modern devices: this and the device type.
 const MODERN_DEVICE: u16 = 0x1040;
 /// The numbers of transitional devices, whose modern interface is as good as any, and their types (section 4.1.2.1).
-const TRANSITIONAL: [(u16, u32); 2] = [(0x1001, crate::device_type::BLOCK), (0x1004, crate::device_type::SCSI_HOST)];
+const TRANSITIONAL: [(u16, u32); 3] =
+    [(0x1001, device_type::BLOCK), (0x1004, device_type::SCSI_HOST), (0x1005, device_type::ENTROPY)];
 
 /// The device type by vendor and device number; `None` for what is no virtio device.
 pub fn device_type(vendor: u16, device: u16) -> Option<u32> {

@@ -429,6 +429,8 @@ fn device_numbers_are_told_apart() {
     assert_eq!(virtio::pci::device_type(0x1af4, 0x1001), Some(2));
     assert_eq!(virtio::pci::device_type(0x1af4, 0x1048), Some(8));
     assert_eq!(virtio::pci::device_type(0x1af4, 0x1004), Some(8));
+    assert_eq!(virtio::pci::device_type(0x1af4, 0x1044), Some(4));
+    assert_eq!(virtio::pci::device_type(0x1af4, 0x1005), Some(4));
     assert_eq!(virtio::pci::device_type(0x1af4, 0x1000), None);
     assert_eq!(virtio::pci::device_type(0x1af4, 0x1110), None);
     assert_eq!(virtio::pci::device_type(0x1b36, 0x1042), None);

@@ -12,7 +12,7 @@ use r_efi::protocols::{
 };
 
 use crate::env::{self, bs, free, pool};
-use crate::report::{check, equal, one_of, skipped, status};
+use crate::report::{check, equal, one_of, say, skipped, status};
 
 pub fn run() {
     text_output();
@@ -154,6 +154,9 @@ fn random() {
     status("RNG: GetRNG", get(ptr::null_mut(), 33), Status::SUCCESS);
     let first = bytes;
     check("RNG: GetRNG: not beyond", first[33..].iter().all(|&byte| byte == 0));
+    // A test that knows what the sources give looks at it.
+    let [one, two] = [0, 16].map(|at| u128::from_be_bytes(core::array::from_fn(|byte| first[at + byte])));
+    say!("random: [{one:032x}, {two:032x}]");
     check("RNG: GetRNG: fills", first[..33].iter().any(|&byte| byte != 0));
     status("RNG: GetRNG: listed", get(&mut list[0], 33), Status::SUCCESS);
     check("RNG: GetRNG: another", bytes[..33] != first[..33]);

@@ -8,7 +8,7 @@ use virtio::block::Block;
 use virtio::mmio::MmioTransport;
 use virtio::scsi::Host;
 use virtio::transport::Registers;
-use virtio::{Data, Direction, Platform, Setup, SharedMemory};
+use virtio::{Data, Direction, Platform, Setup, SharedMemory, device_type, entropy};
 
 /// What the device says next. At the input's end it says nothing any more.
 #[derive(Clone, Debug)]
@@ -47,8 +47,11 @@ impl Registers for Device {
         match offset {
             0 => 0x7472_6976,
             4 => 2,
-            // A block device or a SCSI host.
-            8 => self.or(if self.next().is_multiple_of(2) { 2 } else { 8 }),
+            8 => match self.next() % 4 {
+                1 => self.or(device_type::SCSI_HOST),
+                3 => self.or(device_type::ENTROPY),
+                _ => self.or(device_type::BLOCK),
+            },
             0x10 => self.or(!0),
             0x34 => self.or(8),
             // Status: a reset, or that the features are taken.
@@ -110,7 +113,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Ok(Some(transport)) = MmioTransport::new(device.clone()) else { return };
     let setup = Setup { needs_access_platform: data.len().is_multiple_of(2) };
     let place = Data { address: 0x4100_0000, length: 4096 };
-    if transport.device_type() == 2 {
+    if transport.device_type() == device_type::ENTROPY {
+        let _ = entropy::read(device, transport, setup, virtio::REQUEST_TIMEOUT);
+        return;
+    }
+    if transport.device_type() == device_type::BLOCK {
         let Ok(mut block) = Block::start(device, transport, setup) else { return };
         assert!(block.max_transfer().is_multiple_of(block.medium().block_size));
         for number in 0..4 {

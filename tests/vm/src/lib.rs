@@ -6,6 +6,7 @@
 pub mod broken;
 pub mod checks;
 pub mod disk;
+pub mod entropy;
 pub mod machine;
 pub mod network;
 pub mod running;

@@ -16,10 +16,7 @@ use virtio::Error;
 use super::super::services;
 use super::block_io2::{self, BlockIo2};
 use super::{leak, pci};
-use crate::devices::{
-    self,
-    disks::{Disk, Place},
-};
+use crate::devices::{self, disks::Disk, virtio::Place};
 
 /// Messaging sub-type: SCSI (10.3.4.2).
 const MESSAGING_SCSI: u8 = 2;

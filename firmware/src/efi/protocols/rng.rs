@@ -1,5 +1,5 @@
-//! EFI_RNG_PROTOCOL from the processor's RNDR (UEFI 2.10, 37.5). Without RNDR it is not there: a
-//! guest has no other source of which it knows that the host does not see it.
+//! EFI_RNG_PROTOCOL from the processor's RNDR (UEFI 2.10, 37.5), with what the VMM's entropy device gave mixed in.
+//! Without RNDR it is not there: a guest has no other source of which it knows that the host does not see it.
 #![expect(unsafe_code, reason = "the members are called by EFI images with raw pointers")]
 
 use alloc::boxed::Box;
@@ -8,6 +8,7 @@ use r_efi::efi::{Guid, Status};
 use r_efi::protocols::rng::{ALGORITHM_RAW, Algorithm, Protocol};
 
 use crate::arch;
+use crate::devices::entropy;
 
 /// EFI_RNG_ALGORITHM_ARM_RNDR (UEFI 2.11, 37.5.2).
 const ALGORITHM_ARM_RNDR: Guid =
@@ -60,8 +61,7 @@ unsafe extern "efiapi" fn get_rng(
     }
     let mut filled = 0;
     while filled < length {
-        let Some(random) = arch::random() else { return Status::DEVICE_ERROR };
-        let random = random.to_le_bytes();
+        let Some(random) = entropy::random() else { return Status::DEVICE_ERROR };
         let count = random.len().min(length - filled);
         // SAFETY: the caller's buffer has `length` bytes, `filled + count` is at most that, and
         // `count` is at most the length of `random`.

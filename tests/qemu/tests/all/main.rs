@@ -3,6 +3,7 @@
 mod boot_options;
 mod console;
 mod damaged_disks;
+mod devices;
 mod disks;
 mod edk2;
 mod efi;

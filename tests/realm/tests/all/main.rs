@@ -2,6 +2,7 @@
 
 mod commands;
 mod conformance;
+mod devices;
 mod disks;
 mod efi;
 mod ends;
