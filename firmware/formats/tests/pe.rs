@@ -475,6 +475,7 @@ fn hii_resources() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn damaged_resources() {
     let whole = resources();
     for at in 0..whole.len() {
