@@ -2,6 +2,7 @@
 //! GICv2).
 
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
+use formats::Region;
 use formats::machine::{Gic, Machine};
 use spin::Mutex;
 
@@ -58,7 +59,7 @@ pub fn start_tick(machine: &Machine) -> Result<(), Error> {
             let distributor = memory::map_device(distributor.base(), distributor.size())?;
             let mut own = None;
             for region in redistributors {
-                own = own.or(own_interrupts(memory::map_device(region.base(), region.size())?, region.base())?);
+                own = own.or(own_interrupts(region)?);
             }
             let Some(own) = own.filter(|_| tick::enable_cpu_interface()) else { return Ok(()) };
             distributor.write32(GICD_CTLR, distributor.read32(GICD_CTLR) | AFFINITY_ROUTING | GROUP_1);
@@ -82,27 +83,26 @@ pub fn start_tick(machine: &Machine) -> Result<(), Error> {
     Ok(())
 }
 
-/// The frame of this CPU's own interrupts, when its redistributor is one of `region`, which begins at `base`.
-fn own_interrupts(region: Mmio, base: u64) -> Result<Option<Mmio>, Error> {
+/// The frame of this CPU's own interrupts, when its redistributor is one of `region`.
+fn own_interrupts(region: &Region) -> Result<Option<Mmio>, Error> {
+    let registers = memory::map_device(region.base(), region.size())?;
     let mpidr = MPIDR_EL1.get();
     let affinity = mpidr & 0xff_ffff | mpidr >> 32 << 24 & 0xff00_0000;
     let mut at = 0;
-    loop {
-        let kind = region.read64(at + GICR_TYPER);
-        if kind == 0 {
-            // Past the end, or nothing there.
-            return Ok(None);
-        }
+    // GICR_TYPER of the first of several CPUs may be zero (KVM without an ITS): the region's end is the bound.
+    while at + 2 * FRAME <= region.size() {
+        let kind = registers.read64(at + GICR_TYPER);
         if kind >> 32 == affinity {
-            region.write32(at + GICR_WAKER, region.read32(at + GICR_WAKER) & !PROCESSOR_SLEEP);
-            let awake = (0..LOOKS).any(|_| region.read32(at + GICR_WAKER) & CHILDREN_ASLEEP == 0);
-            return if awake { memory::map_device(base + at + FRAME, FRAME).map(Some) } else { Ok(None) };
+            registers.write32(at + GICR_WAKER, registers.read32(at + GICR_WAKER) & !PROCESSOR_SLEEP);
+            let awake = (0..LOOKS).any(|_| registers.read32(at + GICR_WAKER) & CHILDREN_ASLEEP == 0);
+            return if awake { memory::map_device(region.base() + at + FRAME, FRAME).map(Some) } else { Ok(None) };
         }
         if kind & TYPER_LAST != 0 {
-            return Ok(None);
+            break;
         }
         at += if kind & TYPER_VLPIS == 0 { 2 } else { 4 } * FRAME;
     }
+    Ok(None)
 }
 
 /// Leaves the interrupt controller as it was found, as far as an operating system sees.
