@@ -268,6 +268,20 @@ fn an_answer_that_was_not_written_is_not_the_one_before() {
     assert_eq!(bench.read(&unit, 0, 512), Err(Error::Protocol("response")));
 }
 
+/// What a unit was to say of itself, and did not write though it says so, is nothing.
+#[test]
+fn data_that_was_not_written_is_not_that_of_the_command_before() {
+    // The capacity, read as a mode parameter header, would protect the unit.
+    let mut bench = bench([((0, 0), FakeUnit::new(0, 0x8001, 512))]);
+    let mut unit = bench.scan()[0];
+    // After TEST UNIT READY and READ CAPACITY.
+    let after = bench.device.borrow().requests + 2;
+    bench.device.borrow_mut().faults = Faults { first_part_only: true, after, ..Faults::default() };
+    unit.refresh(&mut bench.host).unwrap();
+    assert_eq!(bench.device.borrow().requests, after + 1);
+    assert_eq!((unit.medium.blocks, unit.medium.read_only), (0x8001, false));
+}
+
 /// Each answer comes in time, and all together would take long.
 #[test]
 #[cfg_attr(miri, ignore = "too slow")]

@@ -20,6 +20,8 @@ pub struct Faults {
     pub needs_reset: bool,
     /// It answers, and writes nothing but the used ring.
     pub unwritten: bool,
+    /// Of what it is to write, it writes the first part only.
+    pub first_part_only: bool,
     /// The requests that go well before all of this.
     pub after: usize,
     /// Ticks that it takes for each answer.
@@ -193,7 +195,12 @@ impl Device {
         }
         let mut memory = self.machine.0.borrow_mut();
         memory.pass(faults.slow);
-        for (part, bytes) in parts.iter().filter(|part| part.writes).zip(&written).filter(|_| !faults.unwritten) {
+        let count = match faults {
+            Faults { unwritten: true, .. } => 0,
+            Faults { first_part_only: true, .. } => 1,
+            _ => parts.len(),
+        };
+        for (part, bytes) in parts.iter().filter(|part| part.writes).zip(&written).take(count) {
             memory.store(part.address, bytes);
         }
         let length = written.iter().map(Vec::len).sum::<usize>() as u32;
