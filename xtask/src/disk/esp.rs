@@ -93,13 +93,17 @@ pub fn systemd_boot(esp: &mut Esp, kernel: &[u8], initrd: &[u8], line: &str) -> 
     esp.file("loader/entries/other.conf", entry("Other", " realmfw.chosen=other").as_bytes())
 }
 
-/// The EFI shell, whose startup script runs the kernel with an initrd= on its command line.
+/// The kernel with an initrd= on its command line, which the EFI shell's startup script gives it, or shim's fallback
+/// loader by what the CSV file says.
 pub fn kernel(esp: &mut Esp, kernel: &[u8], initrd: &[u8], line: &str) -> Result<()> {
     let shell = Item::Shell.dir().join("shellaa64.efi");
     esp.file(REMOVABLE, &std::fs::read(&shell).with_context(|| format!("cannot read {}", shell.display()))?)?;
-    esp.file("linux.efi", kernel)?;
+    esp.file("EFI/BOOT/fbaa64.efi", &loader_file("fbaa64.efi")?)?;
+    esp.file("EFI/debian/linux.efi", kernel)?;
     esp.file("initrd.img", initrd)?;
-    esp.file("startup.nsh", format!("\\linux.efi initrd=\\initrd.img {line}\r\n").as_bytes())
+    let line = format!("initrd=\\initrd.img {line}");
+    esp.file("EFI/debian/BOOTAA64.CSV", &utf16(&format!("linux.efi,debian,{line},Debian by its kernel\n")))?;
+    esp.file("startup.nsh", format!("\\EFI\\debian\\linux.efi {line}\r\n").as_bytes())
 }
 
 /// rEFInd with one entry, in text mode.

@@ -66,7 +66,7 @@ fn commands_from_fw_cfg() -> Result<()> {
     let mut shell = Shell::start()?;
     shell.prints("ver", &["UEFI Interactive Shell v2.2", "UEFI v2.100 (realmfw, "])?;
     shell.prints("map", &["Mapping table", "FS0: Alias(s):HD0", "/HD(1,GPT,5F2D3B1E-6C1A-4F0E-9B58-"])?;
-    shell.prints("ls fs0:", &["startup.nsh", "38,", "linux.efi", "<DIR>"])?;
+    shell.prints("ls fs0:", &["startup.nsh", "initrd.img", "3,", "<DIR>"])?;
     shell.prints("vol fs0:", &["Volume ESP (rw)"])?;
     shell.prints("memmap", &["BS_Code", "RT_Code", "Total Memory:          1,024 MB (1,073,741,824 Bytes)"])?;
     shell.prints("dh", &["HIIDatabase", "HIIString", "UnicodeCollation2"])?;
@@ -149,5 +149,28 @@ fn kernel_by_startup_script() -> Result<()> {
     let finished = vm.wait()?;
     all_hold(&finished)?;
     ensure!(finished.console.contains("initrd=\\initrd.img"), "{}by another way", finished.report());
+    Ok(())
+}
+
+/// The kernel in the place of the loader, with an initrd= in the optional data of a boot option.
+#[test]
+fn kernel_by_boot_option() -> Result<()> {
+    const LOADER: &str = r"fs0:\EFI\BOOT\BOOTAA64.EFI";
+    present(&workspace::image())?;
+    let machine = with_disk("kernel", PCI)?.reboots();
+    let mut shell = Shell(Vm::start(&machine, BOOT_LIMIT)?);
+    shell.begin()?;
+    shell.prints(&format!(r"cp -q fs0:\EFI\debian\linux.efi {LOADER}"), &["- [ok]"])?;
+    shell.prints(&format!("bcfg boot add 0 {LOADER} Kernel"), &["bcfg: Add Boot0000 as 0"])?;
+    let line = r"initrd=\initrd.img console=ttyAMA0 root=LABEL=realmfw-root efi=debug panic=-1 realmfw.mode=check realmfw.loader=kernel";
+    shell.line(&format!("bcfg boot -opt 0 ^\"{line}^\""))?;
+    shell.0.send("reset -w\r")?;
+    let finished = shell.0.wait()?;
+    all_hold(&finished)?;
+    ensure!(
+        finished.console.contains("EFI stub: Loaded initrd from command line option"),
+        "{}no initrd",
+        finished.report()
+    );
     Ok(())
 }

@@ -108,6 +108,20 @@ fn kernel_by_startup_script() -> Result<()> {
     Ok(())
 }
 
+/// shim's fallback loader starts the kernel with what is to be the optional data of its boot option.
+#[test]
+fn kernel_by_fallback_loader() -> Result<()> {
+    let ended = realm().disk(&workspace::disk("kernel")).run_at_console(LIMIT, |vm| {
+        vm.expect("any other key to continue")?;
+        vm.send("\x1b")?;
+        vm.expect("Shell> ")?;
+        vm.send("fs0:\\EFI\\BOOT\\fbaa64.efi\r")
+    })?;
+    let measured = measured(&ended)?;
+    ensure!(images(&measured) == 3, "not the shell, the fallback loader and the kernel: {measured:#?}");
+    Ok(())
+}
+
 /// Every protocol of blocks and of bytes, on disks of over 2 TiB: what goes through shared memory is all there.
 #[test]
 fn blocks_and_bytes() -> Result<()> {
