@@ -28,10 +28,15 @@ struct Typed {
 impl Typed {
     /// `cargo xtask run` with `arguments`.
     fn new(arguments: &[&str]) -> Result<Self> {
+        Self::xtask("run", arguments)
+    }
+
+    /// `cargo xtask` with `command` and `arguments`.
+    fn xtask(command: &str, arguments: &[&str]) -> Result<Self> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut child = Command::new(cargo)
             .current_dir(workspace::root())
-            .args(["xtask", "run", "--no-install"])
+            .args(["xtask", command, "--no-install"])
             .args(arguments)
             .process_group(0)
             .stdin(Stdio::piped())
@@ -186,6 +191,35 @@ fn direct_kernel_headless_with_options() -> Result<()> {
         "end: Off: PSCI_SYSTEM_OFF",
     ];
     logs(&log, &printed, &lines)
+}
+
+/// A disk by its name, which is built, and an image, which stays as it is, in a realm and in a plain VM.
+#[test]
+fn disks_to_a_shell() -> Result<()> {
+    let image = File::new("disk.img");
+    let path = image.text()?;
+    let (status, printed) = Typed::xtask("disk", &["uki", "--output", path])?.end()?;
+    ensure!(status == Some(0), "status {status:?}\n{printed}");
+    let before = fs::metadata(&image.0)?.modified()?;
+    for (world, disk, way) in [
+        ("--realm", "debian", "BOOT_IMAGE=/boot/vmlinuz"),
+        ("--realm", path, "console=ttyAMA0 root="),
+        ("--plain", path, "console=ttyAMA0 root="),
+    ] {
+        let mut typed = Typed::new(&[world, "--disk", disk])?;
+        typed.expect("is up, from disk. Leave with poweroff")?;
+        typed.expect("/root # ")?;
+        typed.type_in("cat /proc/cmdline; poweroff\n")?;
+        let (status, printed) = typed.end()?;
+        ensure!(status == Some(0), "{world} {disk}: status {status:?}\n{printed}");
+        let told = printed.lines().any(|line| line.starts_with(way));
+        let verified = printed.contains("Verdict   VERIFIED: ") == (world == "--realm");
+        ensure!(told && verified, "{world} {disk}: {way}\n{printed}");
+    }
+    ensure!(fs::metadata(&image.0)?.modified()? == before, "the image was written to");
+    let (status, printed) = Typed::new(&["--disk", "nowhere.img"])?.end()?;
+    ensure!(status == Some(1) && printed.contains("there is no file nowhere.img"), "status {status:?}\n{printed}");
+    Ok(())
 }
 
 /// The exit status of the command is the model's.
