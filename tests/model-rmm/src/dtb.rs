@@ -255,6 +255,8 @@ pub struct Machine {
     pub cpus: usize,
     /// Where devices answer.
     pub mmio: Vec<Window>,
+    /// PCIe configuration space where QEMU has it.
+    pub ecam: Range<u64>,
     /// Registers of fw_cfg.
     pub fw_cfg: Option<Range<u64>>,
     /// GICv3 distributor.
@@ -267,8 +269,15 @@ impl Machine {
     /// Reads it for a realm whose protected half ends at `half`; none when something the model
     /// needs is not there.
     pub fn from_tree(root: &Node, half: u64) -> Option<Self> {
-        let mut machine =
-            Self { ram_end: 0, cpus: 0, mmio: vec![], fw_cfg: None, distributor: 0..0, redistributors: 0..0 };
+        let mut machine = Self {
+            ram_end: 0,
+            cpus: 0,
+            mmio: vec![],
+            ecam: 0..0,
+            fw_cfg: None,
+            distributor: 0..0,
+            redistributors: 0..0,
+        };
         for node in &root.children {
             let regions = node.regions();
             if node.is_type("memory") {
@@ -289,6 +298,7 @@ impl Machine {
                 machine.fw_cfg = regions.first().cloned();
             }
             if node.is_compatible("pci-host-ecam-generic") {
+                machine.ecam = regions.first().cloned().unwrap_or_default();
                 let ranges = node.cells("ranges");
                 let windows = ranges.chunks_exact(PCI_RANGE).filter_map(pci_window);
                 let windows = windows.filter(|range| range.end <= half);

@@ -20,6 +20,7 @@ pub mod launch;
 pub mod layout;
 pub mod ns16550;
 pub mod options;
+pub mod pci;
 pub mod psci;
 pub mod rim;
 pub mod stage1;

@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use rsi::{HashAlgorithm, Version};
 
+use crate::pci;
 use crate::virtio::{FAULTS, Lie};
 
 /// Why an option string is refused.
@@ -106,6 +107,8 @@ pub struct Misbehaviour {
     pub tamper: Option<u64>,
     /// virtio-mmio devices that break the protocol.
     pub virtio: Vec<Lie>,
+    /// PCI functions that lie.
+    pub pci: Vec<pci::Lie>,
 }
 
 /// All options.
@@ -197,6 +200,7 @@ impl Default for Options {
                 late_dma: false,
                 tamper: None,
                 virtio: Vec::new(),
+                pci: Vec::new(),
             },
         }
     }
@@ -290,6 +294,7 @@ impl Misbehaviour {
             "late-dma" => value.is_empty().then(|| self.late_dma = true),
             "tamper" => number(value).map(|offset| self.tamper = Some(offset)),
             "virtio" => virtio_lie(value).map(|lie| self.virtio.push(lie)),
+            "pci" => pci_lie(value).map(|lie| self.pci.push(lie)),
             _ => return Err(OptionError::Unknown(key.to_string())),
         };
         done.ok_or_else(|| refused(key, value))
@@ -331,6 +336,12 @@ fn virtio_lie(text: &str) -> Option<Lie> {
     let (slot, what) = text.split_once(':')?;
     let (fault, from) = what.split_once('@').unwrap_or((what, "1"));
     Some(Lie { slot: small(slot, 0, 31)?, fault: choice(fault, FAULTS)?, from: number(from)? })
+}
+
+/// `SLOT:FAULT`.
+fn pci_lie(text: &str) -> Option<pci::Lie> {
+    let (slot, fault) = text.split_once(':')?;
+    Some(pci::Lie { slot: small(slot, 0, 31)?, fault: choice(fault, pci::FAULTS)? })
 }
 
 fn aligned(text: &str, alignment: u64) -> Option<u64> {
@@ -396,7 +407,7 @@ fn range(text: &str) -> Option<Range<u64>> {
 /// Names of all options, for the message that follows a refused one.
 pub const NAMES: &str = "firmware kvmtool kernel initrd ram width hash rpv rmm rsi sve bps wps pmu \
      dma align uart fw-cfg-setup runs token signing log ripas cpu-on destroy empty device fw-cfg-change fw-cfg-size dtb \
-     irq-storm late-dma tamper virtio append";
+     irq-storm late-dma tamper virtio pci append";
 
 /// The words of [`NAMES`].
 pub fn names() -> Vec<&'static str> {
@@ -433,7 +444,7 @@ mod tests {
         let host = Options::parse(
             "m ripas=partial:3 destroy=0x40001000@7 empty=0x48000000+64K device=0x9000000+4096 \
              fw-cfg-change=etc/x cpu-on=deny fw-cfg-size=opt/a:b:0xffff dtb=overlap irq-storm=5 late-dma \
-             tamper=4096 virtio=31:used-id@5 virtio=0:silent",
+             tamper=4096 virtio=31:used-id@5 virtio=0:silent pci=7:bridges",
         )
         .unwrap()
         .host;
@@ -452,6 +463,7 @@ mod tests {
         assert_eq!(habit("m ripas=reject:1+2"), RipasHabit::RejectAfter(1, 2));
         let lies = [Lie { slot: 31, fault: Fault::UsedId, from: 5 }, Lie { slot: 0, fault: Fault::Silent, from: 1 }];
         assert_eq!(host.virtio, lies);
+        assert_eq!(host.pci, [pci::Lie { slot: 7, fault: pci::Fault::Bridges }]);
     }
 
     #[test]
@@ -480,6 +492,8 @@ mod tests {
             "m destroy=1",
             "m virtio=32:silent",
             "m virtio=1:loud",
+            "m pci=1:loud",
+            "m pci=32:gone",
         ] {
             assert!(Options::parse(line).is_err(), "{line}");
         }

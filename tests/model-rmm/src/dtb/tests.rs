@@ -90,6 +90,7 @@ fn reads_the_machine() {
     assert!(windows.contains(&(0x3f00_0000..0x4000_0000)));
     let ecam = machine.mmio.iter().find_map(|window| window.translate(0x3f00_1000));
     assert_eq!(ecam, Some(0x40_1000_1000));
+    assert!(machine.ecam.contains(&0x40_1000_1000) && machine.ecam.start == 0x40_1000_0000);
     assert!(!windows.iter().any(|range| range.start == 0));
 }
 

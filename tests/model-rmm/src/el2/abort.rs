@@ -1,6 +1,7 @@
 //! Stage 2 aborts (DEN0137 A5.2): memory the host has yet to populate, devices to emulate, and
 //! everything else, which is injected or the end.
 
+use model_rmm::pci::Function;
 use model_rmm::stage1::{Regime, Use};
 use model_rmm::syndrome::{self, Access, Injection};
 use model_rmm::virtio::{Device, Outcome};
@@ -156,6 +157,11 @@ fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
     if taken.is_some() {
         return taken;
     }
+    if let Some((function, offset)) = pci(&mut state.host, address)
+        && !function.takes_write(offset)
+    {
+        return Some(());
+    }
     match virtio(&mut state.host, address).map(|(device, offset)| (device.write(offset, value), device.lie())) {
         None | Some((Outcome::Pass, _)) => return mmio::store(address, size, value),
         Some((Outcome::Drop, lie)) => log!("host: {lie:?} drops a notification"),
@@ -172,9 +178,23 @@ fn virtio(host: &mut Host, address: u64) -> Option<(&mut Device, u64)> {
     host.virtio.iter_mut().find_map(|device| device.offset(address).map(|offset| (device, offset)))
 }
 
+/// The function that has lies for this address, and its offset in PCIe configuration space.
+fn pci(host: &mut Host, address: u64) -> Option<(&mut Function, u64)> {
+    let ecam = &host.machine.ecam;
+    let offset = ecam.contains(&address).then(|| address - ecam.start)?;
+    let function = host.pci.iter_mut().find(|function| function.stands_for(offset).is_some())?;
+    Some((function, offset))
+}
+
 fn load(state: &mut State, address: u64, size: u8) -> Option<u64> {
     if let Some(value) = state.host.uart.as_mut().and_then(|uart| uart.load(address)) {
         return Some(value);
+    }
+    let start = state.host.machine.ecam.start;
+    if let Some((function, offset)) = pci(&mut state.host, address) {
+        // A part of four bytes, as a guest may have it.
+        let word = mmio::load(start + function.stands_for(offset & !3)?, 4)?;
+        return Some(function.read(offset & !3, word) >> (8 * (offset & 3)));
     }
     let value = mmio::load(address, size)?;
     if let Some((device, offset)) = virtio(&mut state.host, address) {

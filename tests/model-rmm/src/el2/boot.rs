@@ -15,7 +15,7 @@ use model_rmm::ns16550;
 use model_rmm::options::{self, Launch, Options, RmmVersion};
 use model_rmm::psci::Recs;
 use model_rmm::rim::{RealmParams, Rim};
-use model_rmm::virtio;
+use model_rmm::{pci, virtio};
 use rsi::rmm::{Attributes, Machine, Realm, Rec};
 use rsi::{GRANULE, Ripas};
 
@@ -149,11 +149,15 @@ fn make_host(options: Options, layout: Layout, machine: dtb::Machine, uart: Opti
     for lie in &options.host.virtio {
         log!("host: {lie:?}");
     }
+    for lie in &options.host.pci {
+        log!("host: {lie:?}");
+    }
     let fw_cfg = FwCfg::new(machine.fw_cfg.clone(), bounce, &options);
     Host {
         fw_cfg,
         uart,
         virtio: options.host.virtio.iter().copied().map(virtio::Device::new).collect(),
+        pci: options.host.pci.iter().copied().map(pci::Function::new).collect(),
         options,
         layout,
         machine,

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use model_rmm::dtb;
 use model_rmm::layout::Layout;
 use model_rmm::options::{Options, RipasHabit};
+use model_rmm::pci;
 use model_rmm::token;
 use model_rmm::virtio::{self, Forged};
 use rsi::rmm::{Attested, HostResponse, Machine};
@@ -48,6 +49,8 @@ pub struct Host {
     pub uart: Option<Uart>,
     /// virtio-mmio devices that lie.
     pub virtio: Vec<virtio::Device>,
+    /// PCI functions that lie.
+    pub pci: Vec<pci::Function>,
     /// RSI calls so far.
     pub rsi_calls: u64,
     /// Pages made shared and private on request.

@@ -1,12 +1,14 @@
 //! Every misbehaviour of the model's host, in a boot through realmfw: it stops and says why in one line, wherever the
 //! console is, or goes on with nothing lost.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use measured::{Algorithm, CpuHash, Hasher};
 use realm_vm::evidence::Evidence;
 use realm_vm::{Ended, KERNEL, Realm, end, initrd};
+use vm::disk::Volume;
 use vm::{Verdict, workspace};
 
 use super::memory::MemoryFile;
@@ -140,6 +142,59 @@ fn what_a_boot_survives() -> Result<()> {
         let measured = evidence.measured()?;
         ensure!(measured.iter().any(|(_, digest, _)| *digest == level), "{LOG_LEVEL} is not as it was first");
         anyhow::Ok(())
+    })()
+    .with_context(|| ended.report())
+}
+
+/// PCI functions whose registers lie, each in its way, before one that does not: each is named with what is wrong, or is
+/// none that is looked for, and the last boots.
+#[test]
+fn pci_functions_that_lie() -> Result<()> {
+    const MODERN: &str = "disable-legacy=on,iommu_platform=on";
+    let disk = std::env::temp_dir().join(format!("realm-pci-{}.img", std::process::id()));
+    fs::write(&disk, Volume::new(&fs::read(workspace::uefi_walk())?)?.on_gpt())?;
+    let legacy = "legacy device: no VIRTIO_F_VERSION_1";
+    let nowhere = "no virtio registers: not within a BAR";
+    let lies = [
+        ("circle", &[legacy][..]),
+        ("changes", &[legacy]),
+        ("gone", &[legacy]),
+        ("header", &[nowhere]),
+        ("functions", &[nowhere; 8]),
+        ("bridges", &[]),
+        ("bars", &[nowhere]),
+        ("no-size", &[nowhere]),
+        ("huge", &[nowhere]),
+        ("outside", &[nowhere]),
+        // Only a SCSI host has queues that are not notified at offset 0.
+        ("multiplier", &["no virtio registers: queue_notify_off"]),
+    ];
+    let mut realm = Realm::firmware(workspace::image());
+    let mut expected = Vec::new();
+    for (slot, (lie, said)) in (1..).zip(&lies) {
+        realm = if *lie == "multiplier" {
+            realm.arg("-device").arg(format!("virtio-scsi-pci,addr={slot:x},{MODERN}"))
+        } else {
+            realm
+                .arg("-drive")
+                .arg(format!("if=none,id=lie{slot},format=raw,read-only=on,file={}", disk.display()))
+                .arg("-device")
+                .arg(format!("virtio-blk-pci,drive=lie{slot},addr={slot:x},{MODERN}"))
+        };
+        realm = realm.option(format!("pci={slot}:{lie}"));
+        expected
+            .extend((0..).zip(*said).map(|(function, said)| format!("virtio at PCI 0/{slot:x}.{function}: {said}")));
+    }
+    let ended = realm.disk(&disk).run(LIMIT);
+    fs::remove_file(&disk)?;
+    let ended = ended?;
+    (|| {
+        ensure!(ended.status() == Some(end::OFF), "status {:?}", ended.status());
+        let console = &ended.finished.console;
+        let said = console.lines().filter_map(|line| Some(&line[line.find("virtio at ")?..]));
+        ensure!(said.eq(expected.iter().map(String::as_str)), "not {expected:#?}");
+        ensure!(Verdict::parse(console)?.all_passed(), "the last disk does not boot");
+        Ok(())
     })()
     .with_context(|| ended.report())
 }
