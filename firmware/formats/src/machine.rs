@@ -16,7 +16,7 @@ use crate::Region;
 use crate::device_tree::{self, Node, Tree};
 pub use console::{Console, Uart};
 pub use cpu::{Conduit, Cpu, EnableMethod};
-pub use gic::Gic;
+pub use gic::{Gic, REDISTRIBUTOR_FRAME, find_redistributor};
 pub use memory::{Reservation, Reserved};
 pub use pcie::{PcieHost, Window, WindowSpace};
 

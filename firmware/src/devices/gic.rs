@@ -3,7 +3,7 @@
 
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use formats::Region;
-use formats::machine::{Gic, Machine};
+use formats::machine::{Gic, Machine, REDISTRIBUTOR_FRAME, find_redistributor};
 use spin::Mutex;
 
 use crate::arch::mmio::Mmio;
@@ -23,11 +23,6 @@ const IGROUPR0: u64 = 0x80;
 const ISENABLER0: u64 = 0x100;
 const ICENABLER0: u64 = 0x180;
 
-/// A redistributor: two frames, four with virtual LPIs.
-const FRAME: u64 = 0x1_0000;
-const GICR_TYPER: u64 = 8;
-const TYPER_VLPIS: u64 = 1 << 1;
-const TYPER_LAST: u64 = 1 << 4;
 const GICR_WAKER: u64 = 0x14;
 const PROCESSOR_SLEEP: u32 = 1 << 1;
 const CHILDREN_ASLEEP: u32 = 1 << 2;
@@ -86,23 +81,14 @@ pub fn start_tick(machine: &Machine) -> Result<(), Error> {
 /// The frame of this CPU's own interrupts, when its redistributor is one of `region`.
 fn own_interrupts(region: &Region) -> Result<Option<Mmio>, Error> {
     let registers = memory::map_device(region.base(), region.size())?;
-    let mpidr = MPIDR_EL1.get();
-    let affinity = mpidr & 0xff_ffff | mpidr >> 32 << 24 & 0xff00_0000;
-    let mut at = 0;
-    // GICR_TYPER of the first of several CPUs may be zero (KVM without an ITS): the region's end is the bound.
-    while at + 2 * FRAME <= region.size() {
-        let kind = registers.read64(at + GICR_TYPER);
-        if kind >> 32 == affinity {
-            registers.write32(at + GICR_WAKER, registers.read32(at + GICR_WAKER) & !PROCESSOR_SLEEP);
-            let awake = (0..LOOKS).any(|_| registers.read32(at + GICR_WAKER) & CHILDREN_ASLEEP == 0);
-            return if awake { memory::map_device(region.base() + at + FRAME, FRAME).map(Some) } else { Ok(None) };
-        }
-        if kind & TYPER_LAST != 0 {
-            break;
-        }
-        at += if kind & TYPER_VLPIS == 0 { 2 } else { 4 } * FRAME;
+    let found = find_redistributor(MPIDR_EL1.get(), region.size(), |offset| registers.read64(offset));
+    let Some(at) = found else { return Ok(None) };
+    registers.write32(at + GICR_WAKER, registers.read32(at + GICR_WAKER) & !PROCESSOR_SLEEP);
+    let awake = (0..LOOKS).any(|_| registers.read32(at + GICR_WAKER) & CHILDREN_ASLEEP == 0);
+    if !awake {
+        return Ok(None);
     }
-    Ok(None)
+    memory::map_device(region.base() + at + REDISTRIBUTOR_FRAME, REDISTRIBUTOR_FRAME).map(Some)
 }
 
 /// Leaves the interrupt controller as it was found, as far as an operating system sees.
