@@ -331,11 +331,13 @@ fn lie_about_size(text: &str) -> Option<(String, u32)> {
     Some((name.to_string(), u32::try_from(number(size)?).ok()?))
 }
 
-/// `SLOT:FAULT`, or `SLOT:FAULT@N`.
+/// `SLOT:FAULT`, `SLOT:FAULT@N`, or `SLOT:FAULT@wN`.
 fn virtio_lie(text: &str) -> Option<Lie> {
     let (slot, what) = text.split_once(':')?;
     let (fault, from) = what.split_once('@').unwrap_or((what, "1"));
-    Some(Lie { slot: small(slot, 0, 31)?, fault: choice(fault, FAULTS)?, from: number(from)? })
+    let writes = from.strip_prefix('w');
+    let from = number(writes.unwrap_or(from))?;
+    Some(Lie { slot: small(slot, 0, 31)?, fault: choice(fault, FAULTS)?, from, writes: writes.is_some() })
 }
 
 /// `SLOT:FAULT`.
@@ -444,7 +446,7 @@ mod tests {
         let host = Options::parse(
             "m ripas=partial:3 destroy=0x40001000@7 empty=0x48000000+64K device=0x9000000+4096 \
              fw-cfg-change=etc/x cpu-on=deny fw-cfg-size=opt/a:b:0xffff dtb=overlap irq-storm=5 late-dma \
-             tamper=4096 virtio=31:used-id@5 virtio=0:silent pci=7:bridges",
+             tamper=4096 virtio=31:used-id@5 virtio=0:silent virtio=2:status@w3 pci=7:bridges",
         )
         .unwrap()
         .host;
@@ -461,7 +463,11 @@ mod tests {
         assert_eq!(habit("m ripas=reject"), RipasHabit::RejectAfter(0, 0));
         assert_eq!(habit("m ripas=reject:4"), RipasHabit::RejectAfter(4, 0));
         assert_eq!(habit("m ripas=reject:1+2"), RipasHabit::RejectAfter(1, 2));
-        let lies = [Lie { slot: 31, fault: Fault::UsedId, from: 5 }, Lie { slot: 0, fault: Fault::Silent, from: 1 }];
+        let lies = [
+            Lie { slot: 31, fault: Fault::UsedId, from: 5, writes: false },
+            Lie { slot: 0, fault: Fault::Silent, from: 1, writes: false },
+            Lie { slot: 2, fault: Fault::Status, from: 3, writes: true },
+        ];
         assert_eq!(host.virtio, lies);
         assert_eq!(host.pci, [pci::Lie { slot: 7, fault: pci::Fault::Bridges }]);
     }

@@ -43,6 +43,8 @@ pub struct Lie {
     pub fault: Fault,
     /// The first notification that goes wrong, from 1; with 1 the registers are wrong before it.
     pub from: u64,
+    /// Whether only those of a block device's writes count.
+    pub writes: bool,
 }
 
 /// QEMU's first transport, and the bytes of each.
@@ -53,6 +55,10 @@ mod register {
     pub const QUEUE_NUM: u64 = 0x038;
     pub const QUEUE_NOTIFY: u64 = 0x050;
     pub const STATUS: u64 = 0x070;
+    pub const QUEUE_DESC_LOW: u64 = 0x080;
+    pub const QUEUE_DESC_HIGH: u64 = 0x084;
+    pub const QUEUE_DRIVER_LOW: u64 = 0x090;
+    pub const QUEUE_DRIVER_HIGH: u64 = 0x094;
     pub const QUEUE_DEVICE_LOW: u64 = 0x0a0;
     pub const QUEUE_DEVICE_HIGH: u64 = 0x0a4;
     pub const CONFIG_GENERATION: u64 = 0x0fc;
@@ -75,6 +81,20 @@ pub enum Outcome {
     Forge(Forged),
 }
 
+/// VIRTIO_BLK_T_OUT (section 5.2.6).
+const WRITE: u32 = 1;
+
+/// Where the request lies that a notification is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rings {
+    /// The descriptor table, as the guest gave it to the device.
+    pub descriptors: u64,
+    /// The available ring.
+    pub driver: u64,
+    /// Its number of elements.
+    pub size: u16,
+}
+
 /// A forged answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forged {
@@ -95,6 +115,8 @@ pub struct Forged {
 pub struct Device {
     lie: Lie,
     notifications: u64,
+    descriptors: u64,
+    driver: u64,
     ring: u64,
     size: u16,
     reads: u64,
@@ -105,7 +127,7 @@ pub struct Device {
 impl Device {
     /// The device of a lie.
     pub fn new(lie: Lie) -> Self {
-        Self { lie, notifications: 0, ring: 0, size: 1, reads: 0, needs_reset: false }
+        Self { lie, notifications: 0, descriptors: 0, driver: 0, ring: 0, size: 1, reads: 0, needs_reset: false }
     }
 
     /// What it does wrong.
@@ -119,20 +141,36 @@ impl Device {
         address.checked_sub(start).filter(|offset| *offset < SIZE)
     }
 
-    /// The guest writes a register.
-    pub fn write(&mut self, offset: u64, value: u64) -> Outcome {
+    /// Where the type of the request is to be found that this write notifies, when that makes a difference.
+    pub fn asks(&self, offset: u64) -> Option<Rings> {
+        let asks = self.lie.writes && offset == register::QUEUE_NOTIFY;
+        asks.then_some(Rings { descriptors: self.descriptors, driver: self.driver, size: self.size })
+    }
+
+    /// The guest writes a register; `request` is the type of the request that [`Self::asks`] asks for.
+    pub fn write(&mut self, offset: u64, value: u64, request: Option<u32>) -> Outcome {
+        let low = |old: u64| old & !0xffff_ffff | value & 0xffff_ffff;
+        let high = |old: u64| old & 0xffff_ffff | value << 32;
         match offset {
             register::QUEUE_NUM => self.size = u16::try_from(value).unwrap_or(u16::MAX).max(1),
-            register::QUEUE_DEVICE_LOW => self.ring = self.ring & !0xffff_ffff | value & 0xffff_ffff,
-            register::QUEUE_DEVICE_HIGH => self.ring = self.ring & 0xffff_ffff | value << 32,
-            register::QUEUE_NOTIFY => return self.notify(),
+            register::QUEUE_DESC_LOW => self.descriptors = low(self.descriptors),
+            register::QUEUE_DESC_HIGH => self.descriptors = high(self.descriptors),
+            register::QUEUE_DRIVER_LOW => self.driver = low(self.driver),
+            register::QUEUE_DRIVER_HIGH => self.driver = high(self.driver),
+            register::QUEUE_DEVICE_LOW => self.ring = low(self.ring),
+            register::QUEUE_DEVICE_HIGH => self.ring = high(self.ring),
+            register::QUEUE_NOTIFY => return self.notify(request),
             register::STATUS if value == 0 => self.needs_reset = false,
             _ => {}
         }
         Outcome::Pass
     }
 
-    fn notify(&mut self) -> Outcome {
+    fn notify(&mut self, request: Option<u32>) -> Outcome {
+        // What comes behind the first that goes wrong goes wrong, whatever it is.
+        if self.lie.writes && request != Some(WRITE) && self.notifications < self.lie.from {
+            return Outcome::Pass;
+        }
         self.notifications = self.notifications.saturating_add(1);
         if self.notifications < self.lie.from {
             return Outcome::Pass;
@@ -174,10 +212,10 @@ mod tests {
     use super::*;
 
     fn device(fault: Fault, from: u64) -> Device {
-        let mut device = Device::new(Lie { slot: 3, fault, from });
-        assert_eq!(device.write(register::QUEUE_NUM, 8), Outcome::Pass);
-        assert_eq!(device.write(register::QUEUE_DEVICE_LOW, 0x4000_0200), Outcome::Pass);
-        assert_eq!(device.write(register::QUEUE_DEVICE_HIGH, 1), Outcome::Pass);
+        let mut device = Device::new(Lie { slot: 3, fault, from, writes: false });
+        assert_eq!(device.write(register::QUEUE_NUM, 8, None), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_DEVICE_LOW, 0x4000_0200, None), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_DEVICE_HIGH, 1, None), Outcome::Pass);
         device
     }
 
@@ -190,13 +228,13 @@ mod tests {
             (Fault::Status, 0, 1, 1),
         ] {
             let mut device = device(fault, 2);
-            assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+            assert_eq!(device.write(register::QUEUE_NOTIFY, 0, None), Outcome::Pass);
             let forged = Forged { ring: 0x1_4000_0200, size: 8, id, length, step };
-            assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Forge(forged));
+            assert_eq!(device.write(register::QUEUE_NOTIFY, 0, None), Outcome::Forge(forged));
             assert_eq!(device.read(register::CONFIG_GENERATION, 5), 5);
         }
         let mut silent = device(Fault::Silent, 1);
-        assert_eq!(silent.write(register::QUEUE_NOTIFY, 0), Outcome::Drop);
+        assert_eq!(silent.write(register::QUEUE_NOTIFY, 0, None), Outcome::Drop);
     }
 
     #[test]
@@ -205,24 +243,52 @@ mod tests {
         let first = device.read(register::CONFIG_GENERATION, 0);
         assert_ne!(device.read(register::CONFIG_GENERATION, 0), first);
         assert_eq!((device.read(register::CAPACITY_LOW, 8), device.read(register::CAPACITY_HIGH, 1)), (0, 0));
-        let mut device = Device::new(Lie { slot: 3, fault: Fault::Reset, from: 1 });
+        let mut device = Device::new(Lie { slot: 3, fault: Fault::Reset, from: 1, writes: false });
         assert_eq!((device.read(register::STATUS, 0), device.read(register::STATUS, 15)), (1, 15));
-        assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0, None), Outcome::Pass);
     }
 
     #[test]
     fn registers_lie_from_a_request_on() {
         let mut device = device(Fault::Config, 2);
         assert_eq!((device.read(register::CONFIG_GENERATION, 0), device.read(register::CAPACITY_LOW, 8)), (0, 8));
-        assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0, None), Outcome::Pass);
         assert_eq!((device.read(register::CONFIG_GENERATION, 0), device.read(register::CAPACITY_LOW, 8)), (1, 0));
-        let mut device = Device::new(Lie { slot: 3, fault: Fault::NeedsReset, from: 1 });
+        let mut device = Device::new(Lie { slot: 3, fault: Fault::NeedsReset, from: 1, writes: false });
         assert_eq!(device.read(register::STATUS, 15), 15);
-        assert_eq!(device.write(register::QUEUE_NOTIFY, 0), Outcome::Drop);
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0, None), Outcome::Drop);
         // Until it is reset.
         assert_eq!(device.read(register::STATUS, 15), 79);
-        assert_eq!(device.write(register::STATUS, 0), Outcome::Pass);
+        assert_eq!(device.write(register::STATUS, 0, None), Outcome::Pass);
         assert_eq!(device.read(register::STATUS, 15), 15);
+    }
+
+    #[test]
+    fn writes_are_counted_alone_until_one_goes_wrong() {
+        let mut counts = Device::new(Lie { slot: 3, fault: Fault::Silent, from: 2, writes: true });
+        for (offset, value) in [
+            (register::QUEUE_NUM, 4),
+            (register::QUEUE_DESC_LOW, 0x4000_0000),
+            (register::QUEUE_DESC_HIGH, 1),
+            (register::QUEUE_DRIVER_LOW, 0x4000_0100),
+            (register::QUEUE_DRIVER_HIGH, 2),
+        ] {
+            assert_eq!(counts.write(offset, value, None), Outcome::Pass);
+        }
+        assert_eq!(counts.asks(register::STATUS), None);
+        let rings = Rings { descriptors: 0x1_4000_0000, driver: 0x2_4000_0100, size: 4 };
+        assert_eq!(counts.asks(register::QUEUE_NOTIFY), Some(rings));
+        for (request, outcome) in [
+            (Some(0), Outcome::Pass),
+            (Some(WRITE), Outcome::Pass),
+            (Some(0), Outcome::Pass),
+            (None, Outcome::Pass),
+            (Some(WRITE), Outcome::Drop),
+            (Some(0), Outcome::Drop),
+        ] {
+            assert_eq!(counts.write(register::QUEUE_NOTIFY, 0, request), outcome, "{request:?}");
+        }
+        assert_eq!(device(Fault::Silent, 1).asks(register::QUEUE_NOTIFY), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 #[path = "../../../firmware/storage/tests/support/image.rs"]
 mod image;
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 
 use anyhow::{Context, Result};
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, format_volume};
@@ -30,6 +30,9 @@ const VOLUME: usize = 4 << 20;
 const CD_BLOCK: usize = 2048;
 const CD_START: usize = 32;
 
+/// The loader of a removable medium.
+pub const LOADER: &str = "EFI/BOOT/BOOTAA64.EFI";
+
 /// A file system.
 #[derive(Clone)]
 pub struct Volume(Vec<u8>);
@@ -37,26 +40,53 @@ pub struct Volume(Vec<u8>);
 impl Volume {
     /// One with this loader for removable media.
     pub fn new(loader: &[u8]) -> Result<Self> {
-        Self::formatted(loader, FormatVolumeOptions::new().fat_type(FatType::Fat16).bytes_per_cluster(512))
+        Self::with_files(&[(LOADER, loader)])
+    }
+
+    /// One with these files, each by its path.
+    pub fn with_files(files: &[(&str, &[u8])]) -> Result<Self> {
+        Self::formatted(files, FormatVolumeOptions::new().fat_type(FatType::Fat16).bytes_per_cluster(512))
+    }
+
+    /// The files in a folder of the file system that a disk with a GPT has, with what is in them.
+    pub fn read_folder(disk: &[u8], folder: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let volume = disk.get(START * BLOCK..START * BLOCK + VOLUME).context("too small")?;
+        let files = FileSystem::new(Cursor::new(volume.to_vec()), FsOptions::new())?;
+        let root = files.root_dir();
+        let folder = if folder.is_empty() { root } else { root.open_dir(folder)? };
+        let entries = folder.iter().collect::<Result<Vec<_>, _>>()?;
+        let files = entries.iter().filter(|entry| entry.is_file());
+        files
+            .map(|entry| {
+                let mut content = Vec::new();
+                entry.to_file().read_to_end(&mut content)?;
+                Ok((entry.file_name(), content))
+            })
+            .collect()
     }
 
     /// The disk of larger blocks with a GPT that has one with sectors of their size.
     pub fn in_large_blocks(loader: &[u8]) -> Result<Vec<u8>> {
-        let volume = Self::formatted(loader, FormatVolumeOptions::new().bytes_per_sector(LARGE_BLOCK))?;
+        let volume = Self::formatted(&[(LOADER, loader)], FormatVolumeOptions::new().bytes_per_sector(LARGE_BLOCK))?;
         let block = usize::from(LARGE_BLOCK);
         let length = volume.0.len() / block;
         let partitions = vec![(START as u64, (START + length - 1) as u64)];
         Ok(volume.at(START * block, GptDisk { block, blocks: START + length + 64, partitions }.build()))
     }
 
-    fn formatted(loader: &[u8], options: FormatVolumeOptions) -> Result<Self> {
+    fn formatted(contents: &[(&str, &[u8])], options: FormatVolumeOptions) -> Result<Self> {
         let mut volume = Cursor::new(vec![0; VOLUME]);
         format_volume(&mut volume, options)?;
         volume.set_position(0);
         let files = FileSystem::new(&mut volume, FsOptions::new())?;
-        let folder = files.root_dir().create_dir("EFI")?.create_dir("BOOT")?;
-        folder.create_file("BOOTAA64.EFI")?.write_all(loader)?;
-        drop(folder);
+        for (path, content) in contents {
+            let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let mut folder = files.root_dir();
+            for part in folders.split('/').filter(|part| !part.is_empty()) {
+                folder = folder.create_dir(part)?;
+            }
+            folder.create_file(name)?.write_all(content)?;
+        }
         files.unmount()?;
         Ok(Self(volume.into_inner()))
     }

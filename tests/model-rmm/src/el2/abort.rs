@@ -162,7 +162,11 @@ fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
     {
         return Some(());
     }
-    match virtio(&mut state.host, address).map(|(device, offset)| (device.write(offset, value), device.lie())) {
+    let asked = virtio(&mut state.host, address).and_then(|(device, offset)| device.asks(offset));
+    let request = asked.and_then(|rings| state.host.request_type(rings));
+    let outcome =
+        virtio(&mut state.host, address).map(|(device, offset)| (device.write(offset, value, request), device.lie()));
+    match outcome {
         None | Some((Outcome::Pass, _)) => return mmio::store(address, size, value),
         Some((Outcome::Drop, lie)) => log!("host: {lie:?} drops a notification"),
         Some((Outcome::Forge(forged), lie)) => {

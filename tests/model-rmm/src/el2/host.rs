@@ -11,7 +11,7 @@ use model_rmm::layout::Layout;
 use model_rmm::options::{Options, RipasHabit};
 use model_rmm::pci;
 use model_rmm::token;
-use model_rmm::virtio::{self, Forged};
+use model_rmm::virtio::{self, Forged, Rings};
 use rsi::rmm::{Attested, HostResponse, Machine};
 use rsi::{GRANULE, HostCall, Ripas, fid, rhi};
 
@@ -98,6 +98,21 @@ impl Host {
             phys::read(page, bytes);
             true
         })
+    }
+
+    /// Reads what a guest gave to a device by its address; none where that is no shared memory.
+    fn read_shared<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        phys::read(self.layout.shared_pa(address & !self.layout.shared_bit())?, &mut bytes);
+        Some(bytes)
+    }
+
+    /// The type of the last request that a guest has put into a queue, which its first four bytes are.
+    pub fn request_type(&self, rings: Rings) -> Option<u32> {
+        let index = u16::from_le_bytes(self.read_shared(rings.driver + 2)?).wrapping_sub(1);
+        let head = u16::from_le_bytes(self.read_shared(rings.driver + 4 + 2 * u64::from(index % rings.size))?);
+        let header = u64::from_le_bytes(self.read_shared(rings.descriptors + 16 * u64::from(head))?);
+        self.read_shared(header).map(u32::from_le_bytes)
     }
 
     /// Writes an answer that no device gave to the used ring of a guest.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use realm_vm::evidence::Evidence;
 use realm_vm::{Ended, Realm, end};
-use vm::disk::Volume;
+use vm::disk::{LOADER, Volume};
 use vm::{Verdict, workspace};
 
 use super::{efi, shared};
@@ -187,4 +187,68 @@ fn hostile_devices_on_virtio_mmio() -> Result<()> {
         Ok(())
     })()
     .with_context(|| ended.report())
+}
+
+/// A device that breaks off amid the writes of systemd-boot, which counts its tries by renaming a file, behind each of
+/// them in turn: the loader gets an error and resets the machine, and on the disk everything is there that was, the file
+/// by its old name or its new.
+#[test]
+fn a_device_that_breaks_off_amid_writes() -> Result<()> {
+    const ENTRY: &[u8] = b"title walk\nlinux /walk.efi\n";
+    const NAMES: [&str; 2] = ["walk+3.conf", "walk+2-1.conf"];
+    let loader = fs::read(workspace::cache().join("loaders/systemd-bootaa64.efi"))?;
+    let walk = fs::read(workspace::uefi_walk())?;
+    let entry = format!("loader/entries/{}", NAMES[0]);
+    let files: [(&str, &[u8]); 4] = [
+        (LOADER, &loader),
+        ("walk.efi", &walk),
+        ("loader/loader.conf", b"timeout 0\ndefault walk*.conf\n"),
+        (&entry, ENTRY),
+    ];
+    let image = Volume::with_files(&files)?.on_gpt();
+    let path = std::env::temp_dir().join(format!("realm-writes-{}.img", std::process::id()));
+    let mut writes = 0;
+    for fault in ["used-id", "status", "silent", "used-index", "needs-reset"].into_iter().cycle() {
+        fs::write(&path, &image)?;
+        let realm = Realm::firmware(workspace::image())
+            .arg("-global")
+            .arg("virtio-mmio.force-legacy=false")
+            .arg("-drive")
+            .arg(format!("if=none,id=disk,format=raw,file={}", path.display()))
+            .arg("-device")
+            .arg("virtio-blk-device,drive=disk,iommu_platform=on,bus=virtio-mmio-bus.31")
+            .option(format!("virtio=31:{fault}@w{}", writes + 1));
+        let ended = realm.run(LIMIT);
+        let disk = fs::read(&path);
+        fs::remove_file(&path)?;
+        let (ended, disk) = (ended?, disk?);
+        let done = (|| {
+            for (path, content) in &files[..3] {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let found = Volume::read_folder(&disk, folder)?;
+                ensure!(found.iter().any(|(other, found)| other == name && found == content), "{path} is damaged");
+            }
+            let entries = Volume::read_folder(&disk, "loader/entries")?;
+            let is_right = |(name, content): &(String, Vec<u8>)| NAMES.contains(&name.as_str()) && content == ENTRY;
+            ensure!(!entries.is_empty() && entries.iter().all(is_right), "{entries:x?}");
+            if ended.status() == Some(end::OFF) {
+                ensure!(entries.len() == 1 && entries[0].0 == NAMES[1], "it was not renamed");
+                ensure!(Verdict::parse(&ended.finished.console)?.all_passed(), "what it starts fails");
+                return Ok(true);
+            }
+            ensure!(ended.status() == Some(end::RESET), "status {:?}", ended.status());
+            let console = ended.finished.console.replace('\n', "");
+            let told = console.contains("ignoring: Device error") || entries.iter().all(|(name, _)| *name == NAMES[1]);
+            let failed = console.contains(r"Error loading EFI binary \walk.efi: Device error");
+            ensure!(told && failed, "the loader got no error");
+            Ok(false)
+        })()
+        .with_context(|| format!("{fault} behind {writes} writes\n{}", ended.report()))?;
+        if done {
+            break;
+        }
+        writes += 1;
+    }
+    ensure!(writes > 2, "{writes} writes");
+    Ok(())
 }
