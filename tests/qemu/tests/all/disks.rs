@@ -35,7 +35,7 @@ fn shim_and_grub() -> Result<()> {
     Ok(())
 }
 
-/// The menu takes cursor keys; the loader counts its tries by renaming a file.
+/// The menu takes cursor keys, and what they choose is booted.
 #[test]
 fn systemd_boot_by_its_menu() -> Result<()> {
     let mut vm = Vm::start(&with_disk("systemd-boot", PCI)?, BOOT_LIMIT)?;
@@ -44,7 +44,6 @@ fn systemd_boot_by_its_menu() -> Result<()> {
     let finished = vm.wait()?;
     all_hold(&finished)?;
     ensure!(finished.console.contains("realmfw.chosen=other"), "{}the other entry was chosen", finished.report());
-    ensure!(!finished.console.contains("ignoring"), "{}the entry was not renamed", finished.report());
     Ok(())
 }
 
