@@ -56,9 +56,11 @@ pub fn fuzz(options: &Options) -> Result<()> {
     // With a target named, build scripts and macros stay without instrumentation.
     cargo.args(["build", "--release", "--target", &host, "--target-dir"]).arg(&build);
     command::run(&mut cargo)?;
-    let mut seeds = command::cargo();
-    seeds.args(["run", "-p", "formats", "--example", "fuzz_seeds"]).arg(dir.join("corpus"));
-    command::run(&mut seeds)?;
+    for package in ["formats", "virtio"] {
+        let mut seeds = command::cargo();
+        seeds.args(["run", "-p", package, "--example", "fuzz_seeds"]).arg(dir.join("corpus"));
+        command::run(&mut seeds)?;
+    }
     let mut found = Vec::new();
     for name in chosen {
         println!("\n==== {name}");
