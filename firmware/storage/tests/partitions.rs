@@ -157,6 +157,24 @@ fn logical_partitions() {
     assert_eq!(read_512(&image).unwrap().list.len(), 3);
 }
 
+/// What the boot indicator of a protective record says is to be ignored.
+#[test]
+fn protective_mbr_with_any_boot_indicator() {
+    for indicator in [0x80, 0x01, 0xff] {
+        let mut image = disk().build();
+        image[446] = indicator;
+        assert_eq!(places(&read_512(&image).unwrap().list), PLACES, "{indicator:#x}");
+    }
+}
+
+/// Tools that make a GPT leave the start of the boot sector as it was.
+#[test]
+fn gpt_where_a_volume_was() {
+    let mut image = disk().build();
+    image[..440].copy_from_slice(&FAT12.build()[..440]);
+    assert_eq!(places(&read_512(&image).unwrap().list), PLACES);
+}
+
 /// The GPT counts where the boot record has partitions beside the protective one.
 #[test]
 fn hybrid_mbr() {

@@ -35,7 +35,8 @@ fn extent(entry: &[u8; ENTRY_SIZE]) -> (u64, u64) {
 }
 
 /// A record that may be one: it has the signature, no file system begins in its sector, and its boot indicators are
-/// such.
+/// such. With a protective entry neither counts: its boot indicator is to be ignored (UEFI 2.11, table 5.4), and what
+/// tools leave in front of the table may be of a file system that was on the disk before.
 pub struct Mbr {
     signature: [u8; 4],
     entries: [[u8; ENTRY_SIZE]; 4],
@@ -44,13 +45,10 @@ pub struct Mbr {
 impl Mbr {
     /// Takes the first sector of a disk.
     pub fn parse(sector: &[u8; 512]) -> Option<Self> {
-        if fat::begins_in(sector) {
-            return None;
-        }
         let entries = entries(sector)?;
         let indicators = entries.iter().all(|entry| matches!(entry, [0 | 0x80, ..]));
-        let signature = *sector.get(SIGNATURE..)?.first_chunk()?;
-        indicators.then_some(Self { signature, entries })
+        let record = Self { signature: *sector.get(SIGNATURE..)?.first_chunk()?, entries };
+        (record.is_protective() || indicators && !fat::begins_in(sector)).then_some(record)
     }
 
     /// Whether there is a GPT; hybrid records have partitions of their own beside.
