@@ -61,10 +61,15 @@ pub fn build(image: &Path, kernel: &[u8], initrd: &[u8], line: &str) -> Result<(
     }
     file("boot/vmlinuz", 0o644, kernel)?;
     file("boot/initrd.img", 0o644, initrd)?;
+    // What GRUB has written to its environment it reads again and hands on.
     let menu = format!(
-        "set timeout=1\nmenuentry Debian {{\n    linux /boot/vmlinuz {line}\n    initrd /boot/initrd.img\n}}\n"
+        "set timeout=1\nset chosen=other\nsave_env chosen\nunset chosen\nload_env\nmenuentry Debian {{\n    \
+         linux /boot/vmlinuz {line} realmfw.chosen=$chosen\n    initrd /boot/initrd.img\n}}\n"
     );
     file("boot/grub/grub.cfg", 0o644, menu.as_bytes())?;
+    // GRUB does not make it: 1024 bytes, filled up.
+    let environment = format!("{:#<1024}", "# GRUB Environment Block\n");
+    fs::write(tree.join("boot/grub/grubenv"), environment)?;
     // The guest finds out with this whether it reads what was written.
     fs::write(tree.join("etc/sha256sums"), sums)?;
 

@@ -27,11 +27,12 @@ fn boots(machine: &Machine) -> Result<String> {
 }
 
 /// shim in the removable place, its fallback loader, which makes a boot option, shim again, GRUB, which reads the kernel
-/// from ext4.
+/// from ext4 and hands on what it has written to its environment and read again.
 #[test]
 fn shim_and_grub() -> Result<()> {
     let console = boots(&with_disk("debian", PCI)?)?;
     ensure!(console.contains("GNU GRUB") && console.contains("BOOT_IMAGE=/boot/vmlinuz"), "not by GRUB: {console}");
+    ensure!(console.contains("realmfw.chosen=other"), "GRUB did not read what it had written: {console}");
     Ok(())
 }
 

@@ -60,6 +60,7 @@ fn shim_and_grub() -> Result<()> {
         ["REM[1] GPT with ", "REM[2] MokList", "REM[2] grub_cmd: linux /boot/vmlinuz", "REM[2] kernel_cmdline"];
     expected.into_iter().try_for_each(|what| has(&measured, what))?;
     ensure!(images(&measured) == 5, "not shim, its fallback loader, shim, GRUB and the kernel: {measured:#?}");
+    has(&measured, "realmfw.chosen=other").context("GRUB did not read what it had written")?;
     Ok(())
 }
 
