@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use measured::event_log::{EventType, Log};
 use realm_vm::evidence::Evidence;
 use realm_vm::{Ended, Realm, end};
 use vm::disk::{LOADER, Volume};
@@ -120,6 +121,48 @@ fn kernel_by_fallback_loader() -> Result<()> {
     let measured = measured(&ended)?;
     ensure!(images(&measured) == 3, "not the shell, the fallback loader and the kernel: {measured:#?}");
     Ok(())
+}
+
+/// The boot menu shows the log and the realm. The shell, chosen there, comes back, and the next option has no loader: what
+/// the firmware did is measured.
+#[test]
+fn the_boot_menu_and_an_option_that_comes_back() -> Result<()> {
+    let second = std::env::temp_dir().join(format!("realm-second-{}.img", std::process::id()));
+    fs::write(&second, Volume::new(&[])?.on_gpt())?;
+    let realm = realm().disk(&workspace::disk("kernel")).scsi_disk(&second);
+    let ended = realm.run_at_console(LIMIT, |vm| {
+        vm.send("xxx\r")?;
+        vm.expect("file system 2")?;
+        vm.send("m\r")?;
+        vm.expect("realm, RSI 1.")?;
+        vm.send("e\r")?;
+        vm.expect("REM[0] ")?;
+        vm.expect("Entering ROM Based Setup")?;
+        vm.send("1\r")?;
+        vm.expect("any other key to continue")?;
+        vm.send("\x1b")?;
+        vm.expect("Shell> ")?;
+        vm.send("exit\r")
+    });
+    fs::remove_file(&second)?;
+    let ended = ended?;
+    (|| {
+        let console = &ended.finished.console;
+        for said in ["file system 1: returned: ", "file system 2: ", "nothing to boot: none of 2 boot options"] {
+            ensure!(console.contains(said), "no {said:?}");
+        }
+        let evidence = Evidence::from_model_log(&ended.log).context("no event log")?;
+        evidence.verify()?;
+        let log = Log::parse(&evidence.log)?;
+        let records = log.records().collect::<Result<Vec<_>, _>>()?;
+        let actions = records.iter().filter(|record| record.event_type == EventType::EFI_ACTION);
+        let actions: Vec<_> = actions.map(|record| String::from_utf8_lossy(record.data)).collect();
+        let calling = "Calling EFI Application from Boot Option";
+        let returning = "Returning from EFI Application from Boot Option";
+        ensure!(actions == ["Entering ROM Based Setup", calling, returning, calling], "{actions:#?}");
+        Ok(())
+    })()
+    .with_context(|| ended.report())
 }
 
 /// Every protocol of blocks and of bytes, on disks of over 2 TiB: what goes through shared memory is all there.
