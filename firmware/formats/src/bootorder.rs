@@ -1,12 +1,15 @@
 //! QEMU's `bootorder`: the devices with a `bootindex`, best first, as Open Firmware names them, and which EFI device
 //! path each name means.
 //!
-//! Sources: QEMU, `hw/core/qdev-fw.c`, `hw/core/sysbus.c`, `hw/pci/pci.c`, `hw/scsi/scsi-bus.c`: what the names are
+//! Sources: QEMU, `hw/core/qdev-fw.c`, `hw/core/sysbus.c`, `hw/pci/pci.c`, `hw/scsi/scsi-bus.c`,
+//! `hw/nvme/ctrl.c`: what the names are
 //! made of; UEFI Specification 2.11, section 10.3: the nodes of device paths.
 
 use alloc::vec::Vec;
 
-use crate::device_path::{DevicePath, Guid, HARDWARE_VENDOR, Node, TYPE_HARDWARE, TYPE_MESSAGING, guid};
+use crate::device_path::{
+    DevicePath, Guid, HARDWARE_VENDOR, MESSAGING_NVME, Node, TYPE_HARDWARE, TYPE_MESSAGING, guid,
+};
 
 /// The fw_cfg file.
 pub const FILE: &str = "bootorder";
@@ -95,17 +98,24 @@ fn virtio_mmio_address(node: &Node<'_>) -> Option<u64> {
     is_vendor.then(|| u64::from_le_bytes(*address))
 }
 
-/// Whether what is below a controller agrees: a SCSI controller (`channel@C/disk@T,L`) has several devices; another
-/// has one, which needs no comparison.
+/// Whether what is below a controller agrees: a SCSI controller (`channel@C/disk@T,L`) and one of NVMe (`namespace@N`)
+/// have several devices; another has one, which needs no comparison.
 fn below_controller(nodes: &[OfwNode<'_>], path: Option<&[Node<'_>]>) -> bool {
-    let scsi = path.and_then(|path| path.first()).and_then(|node| {
-        let [target0, target1, lun0, lun1] = *node.data().first_chunk()?;
-        let is_scsi = node.header.kind == TYPE_MESSAGING && node.header.sub_kind == MESSAGING_SCSI;
-        is_scsi.then_some([u16::from_le_bytes([target0, target1]), u16::from_le_bytes([lun0, lun1])].map(u64::from))
+    let unit = path.and_then(|path| path.first()).and_then(|node| {
+        let [u0, u1, u2, u3] = *node.data().first_chunk()?;
+        match (node.header.kind, node.header.sub_kind) {
+            (TYPE_MESSAGING, MESSAGING_SCSI) => {
+                Some([u16::from_le_bytes([u0, u1]), u16::from_le_bytes([u2, u3])].map(u64::from))
+            }
+            (TYPE_MESSAGING, MESSAGING_NVME) => Some([u32::from_le_bytes([u0, u1, u2, u3]).into(), 0]),
+            _ => None,
+        }
     });
     match nodes {
-        [channel, disk, ..] if channel.name == "channel" => scsi == Some(disk.unit),
-        _ => scsi.is_none(),
+        [channel, disk, ..] if channel.name == "channel" => unit == Some(disk.unit),
+        // QEMU has no identifier behind the number.
+        [namespace, ..] if namespace.name == "namespace" => unit == Some(namespace.unit),
+        _ => unit.is_none(),
     }
 }
 
@@ -155,6 +165,16 @@ mod tests {
         assert!(!names("/pcie@0/scsi@4/channel@0/disk@1,2", path(1, 0)));
         assert!(!names("/pcie@0/scsi@4/channel@0/disk@1,2", pci(root(), 4, 0)));
         assert!(!names("/pcie@0/scsi@4/disk@0,0", path(0, 0)));
+    }
+
+    #[test]
+    fn namespaces_by_number() {
+        let path = |id: u32| pci(root(), 2, 0).node(TYPE_MESSAGING, MESSAGING_NVME, &[&id.to_le_bytes(), &[7; 8]]);
+        assert!(names("/pcie@4010000000/pci1b36,10@2/namespace@1,0", path(1)));
+        assert!(!names("/pcie@4010000000/pci1b36,10@2/namespace@1,0", path(0x10001)));
+        assert!(!names("/pcie@4010000000/pci1b36,10@3/namespace@1,0", path(1)));
+        assert!(!names("/pcie@4010000000/pci1b36,10@2/namespace@1,0", pci(root(), 2, 0)));
+        assert!(!names("/pcie@4010000000/scsi@2/disk@0,0", path(1)));
     }
 
     #[test]

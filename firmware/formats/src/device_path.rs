@@ -40,6 +40,8 @@ pub const TYPE_MESSAGING: u8 = 0x03;
 pub const MESSAGING_VENDOR: u8 = 0x0a;
 /// Messaging sub-type: UART.
 pub const MESSAGING_UART: u8 = 0x0e;
+/// Messaging sub-type: NVM Express namespace.
+pub const MESSAGING_NVME: u8 = 0x17;
 /// Type of media nodes.
 pub const TYPE_MEDIA: u8 = 0x04;
 /// Media sub-type: vendor-defined.

@@ -86,6 +86,7 @@ fn nodes_of_other_machines() {
     both_ways(3, 15, &[1, 0, 2, 0, 254, 3, 1], "UsbTestAndMeasurement(0x1,0x2,0x1)");
     both_ways(3, 17, &[0xab], "Unit(0xAB)");
     both_ways(3, 20, &[0x12, 0], "Vlan(18)");
+    both_ways(3, 23, &[1, 2, 0, 0, 1, 2, 3, 4, 5, 6, 7, 0xab], "NVMe(0x201,AB-07-06-05-04-03-02-01)");
     both_ways(3, 25, &[0, 3], "UFS(0x0,0x3)");
     both_ways(3, 26, &[1], "SD(0x1)");
     both_ways(3, 29, &[0], "eMMC(0x0)");

@@ -7,7 +7,7 @@ mod forms;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use super::{DevicePath, END_INSTANCE, Error, Guid, HEADER_LEN, MEDIA_FILE_PATH, Node, TYPE_END, TYPE_MEDIA, end_node};
+use super::{DevicePath, END_INSTANCE, Error, HEADER_LEN, MEDIA_FILE_PATH, Node, TYPE_END, TYPE_MEDIA, end_node};
 use forms::{FORMS, Field, Form, Names};
 
 /// What nodes without a form are called, by their type; others are `Path`.
@@ -180,16 +180,8 @@ fn write_field(text: &mut Text, field: Field, data: &[u8]) -> fmt::Result {
         Field::Choice { at, names } | Field::Setting { at, names } => {
             text.write_str(named(names, data, at).unwrap_or("x"))
         }
-        Field::Guid { at } => {
-            let Some(guid) = data.get(at.into()..).and_then(<[u8]>::first_chunk::<16>) else { return Ok(()) };
-            for (index, from) in GUID_ORDER.into_iter().enumerate() {
-                if matches!(index, 4 | 6 | 8 | 10) {
-                    text.write_str("-")?;
-                }
-                write_bytes(text, guid.get(from..=from).unwrap_or_default())?;
-            }
-            Ok(())
-        }
+        Field::Guid { at } => write_in_order(text, data, at, GUID_ORDER),
+        Field::Eui64 { at } => write_in_order(text, data, at, EUI64_ORDER),
         Field::EisaId { at } => {
             let id = read(data, at, 4);
             if id & 0xffff == PNP { write!(text, "PNP{:04X}", id >> 16) } else { write!(text, "0x{id:08X}") }
@@ -208,8 +200,22 @@ fn named(names: Names, data: &[u8], at: u8) -> Option<&'static str> {
 /// The three letters of an EISA identifier.
 const PNP: u64 = 0x41d0;
 
-/// The bytes of a GUID in memory, in the order in which text has them.
-const GUID_ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+/// Where the bytes of a GUID are in memory, each as a digit, in the order in which text has them.
+const GUID_ORDER: &[u8] = b"3210-54-76-89-abcdef";
+/// Those of an EUI-64.
+const EUI64_ORDER: &[u8] = b"7-6-5-4-3-2-1-0";
+
+/// What a digit of an order stands for; `None` for a hyphen.
+fn place(at: u8, digit: u8) -> Option<usize> {
+    Some(usize::from(at) + char::from(digit).to_digit(16)? as usize)
+}
+
+fn write_in_order(text: &mut Text, data: &[u8], at: u8, order: &[u8]) -> fmt::Result {
+    order.iter().try_for_each(|digit| match place(at, *digit) {
+        Some(place) => write_bytes(text, data.get(place..=place).unwrap_or_default()),
+        None => text.write_str("-"),
+    })
+}
 
 fn write_bytes(text: &mut Text, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(text, "{byte:02X}"))
@@ -295,7 +301,8 @@ fn parse_field(field: Field, parameters: &mut Parameters<'_>, data: &mut Vec<u8>
         Field::Choice { at, names } | Field::Setting { at, names } => {
             (at, 1, names.list().iter().position(|name| is(text, name))? as u64)
         }
-        Field::Guid { at } => return put(data, at, &parse_guid(text)?),
+        Field::Guid { at } => return parse_in_order(text, data, at, GUID_ORDER),
+        Field::Eui64 { at } => return parse_in_order(text, data, at, EUI64_ORDER),
         Field::EisaId { at } => match text.split_at_checked(3) {
             Some((letters, digits)) if is(letters, "PNP") => (at, 4, digits_of(digits, 16, 2)? << 16 | PNP),
             _ => (at, 4, number(text, 4)?),
@@ -347,18 +354,17 @@ fn bytes(text: &[u16]) -> Option<Vec<u8>> {
     odd.is_empty().then_some(bytes)
 }
 
-fn parse_guid(text: &[u16]) -> Option<Guid> {
-    let mut guid = [0; 16];
-    let mut rest = text;
-    for (index, to) in GUID_ORDER.into_iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            rest = rest.strip_prefix(&[b'-'.into()])?;
-        }
-        let (pair, behind) = rest.split_at_checked(2)?;
-        *guid.get_mut(to)? = digits_of(pair, 16, 1)?.to_le_bytes()[0];
-        rest = behind;
+fn parse_in_order(mut text: &[u16], data: &mut [u8], at: u8, order: &[u8]) -> Option<()> {
+    for digit in order {
+        let Some(place) = place(at, *digit) else {
+            text = text.strip_prefix(&[b'-'.into()])?;
+            continue;
+        };
+        let (pair, behind) = text.split_at_checked(2)?;
+        *data.get_mut(place)? = digits_of(pair, 16, 1)?.to_le_bytes()[0];
+        text = behind;
     }
-    rest.is_empty().then_some(guid)
+    text.is_empty().then_some(())
 }
 
 fn file_path(text: &[u16]) -> Option<Vec<u8>> {

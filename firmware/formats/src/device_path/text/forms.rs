@@ -2,8 +2,8 @@
 //! number bases that EDK2 gives it.
 
 use super::super::{
-    ACPI_DEVICE, HARDWARE_MEMORY_MAPPED, HARDWARE_VENDOR, MEDIA_HARD_DRIVE, MEDIA_VENDOR, MESSAGING_UART,
-    MESSAGING_VENDOR, TYPE_ACPI, TYPE_HARDWARE, TYPE_MEDIA, TYPE_MESSAGING, VT_UTF8, guid,
+    ACPI_DEVICE, HARDWARE_MEMORY_MAPPED, HARDWARE_VENDOR, MEDIA_HARD_DRIVE, MEDIA_VENDOR, MESSAGING_NVME,
+    MESSAGING_UART, MESSAGING_VENDOR, TYPE_ACPI, TYPE_HARDWARE, TYPE_MEDIA, TYPE_MESSAGING, VT_UTF8, guid,
 };
 
 /// One parameter; `at` counts from the end of the node's header.
@@ -21,6 +21,8 @@ pub enum Field {
     Setting { at: u8, names: Names },
     /// A GUID.
     Guid { at: u8 },
+    /// An EUI-64: bytes with hyphens between them, the last one first.
+    Eui64 { at: u8 },
     /// An EISA identifier in four bytes: `PNP` and four digits, or a number.
     EisaId { at: u8 },
     /// A word that always stands there: the only one of these names.
@@ -31,7 +33,7 @@ pub enum Field {
     Detail,
 }
 
-use Field::{Choice, Decimal, Detail, EisaId, Guid, Hex, OrDefault, Rest, Setting, Word};
+use Field::{Choice, Decimal, Detail, EisaId, Eui64, Guid, Hex, OrDefault, Rest, Setting, Word};
 
 /// The names that a parameter may have.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +132,7 @@ const fn ram_disk(name: &'static str, guid: &'static [u8; 16]) -> Form {
 }
 
 /// The forms. Of those that a node or a text has, the first counts.
-pub static FORMS: [Form; 51] = [
+pub static FORMS: [Form; 52] = [
     form("Pci", (TYPE_HARDWARE, 1), 2, &[hex(1, 1), hex(0, 1)]),
     form("PcCard", (TYPE_HARDWARE, 2), 1, &[hex(0, 1)]),
     form("MemoryMapped", (TYPE_HARDWARE, HARDWARE_MEMORY_MAPPED), 20, &[hex(0, 4), hex(4, 8), hex(12, 8)]),
@@ -178,6 +180,7 @@ pub static FORMS: [Form; 51] = [
     form("Unit", (TYPE_MESSAGING, 17), 1, &[hex(0, 1)]),
     form("Sata", (TYPE_MESSAGING, 18), 6, &[hex(0, 2), hex(2, 2), hex(4, 2)]),
     form("Vlan", (TYPE_MESSAGING, 20), 2, &[Decimal { at: 0, width: 2 }]),
+    form("NVMe", (TYPE_MESSAGING, MESSAGING_NVME), 12, &[hex(0, 4), Eui64 { at: 4 }]),
     form("UFS", (TYPE_MESSAGING, 25), 2, &[hex(0, 1), hex(1, 1)]),
     form("SD", (TYPE_MESSAGING, 26), 1, &[hex(0, 1)]),
     form("eMMC", (TYPE_MESSAGING, 29), 1, &[hex(0, 1)]),
