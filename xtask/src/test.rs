@@ -21,7 +21,7 @@ const UNDER_MIRI: [&[(&str, &[&str])]; 2] = [
     &[("--tests", &["formats"])],
     &[
         ("--lib", &["address-space", "heap-sort", "realmfw-runtime", "rsi", "runtime-abi", "terminal", "uefi-core"]),
-        ("--tests", &["hii", "pci", "storage", "virtio"]),
+        ("--tests", &["hii", "nvme", "pci", "storage", "virtio"]),
     ],
 ];
 

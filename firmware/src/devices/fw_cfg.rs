@@ -186,7 +186,7 @@ struct Transfer {
 impl Transfer {
     fn new(wanted: usize) -> Result<Self, Error> {
         let descriptor = SharedBuffer::take(size_of::<DmaAccess>()).ok_or(Error::NoSharedMemory)?;
-        let window = Window::new(wanted.min(dma::MAX_TRANSFER)).ok_or(Error::NoSharedMemory)?;
+        let window = Window::new(wanted.min(dma::MAX_TRANSFER), false).ok_or(Error::NoSharedMemory)?;
         Ok(Self { descriptor, window })
     }
 

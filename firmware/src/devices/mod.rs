@@ -1,4 +1,4 @@
-//! The machine's devices: console, fw_cfg, PCI, virtio, and the device tree that names them.
+//! The machine's devices: console, fw_cfg, PCI, virtio, NVMe, and the device tree that names them.
 
 pub mod console;
 pub mod device_tree;
@@ -7,8 +7,10 @@ pub mod entropy;
 pub mod fw_cfg;
 pub mod gic;
 mod ns16550;
+mod nvme;
 pub mod pci;
 mod pl011;
+pub mod platform;
 pub mod virtio;
 
 use alloc::vec::Vec;
@@ -18,7 +20,7 @@ use formats::machine::Machine;
 
 use crate::arch;
 
-/// Finds the virtio devices that the firmware drives, behind `hosts` and elsewhere, and returns the disks among them.
+/// Finds the devices that the firmware drives, behind `hosts` and elsewhere, and returns the disks among them.
 pub fn find(machine: &Machine, hosts: &[pci::Host]) -> Vec<disks::Disk> {
     let mut found = Vec::new();
     disks::start();
@@ -31,6 +33,9 @@ pub fn find(machine: &Machine, hosts: &[pci::Host]) -> Vec<disks::Disk> {
     virtio::find(machine, hosts, is_wanted, &mut |device| match device.kind {
         device_type::ENTROPY => entropy::mix(device),
         _ => disks::add(&mut found, device),
+    });
+    nvme::find(hosts, &mut |place, machine, registers, timeout| {
+        disks::add_controller(&mut found, place, machine, registers, timeout)
     });
     found
 }

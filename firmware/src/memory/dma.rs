@@ -71,14 +71,16 @@ pub fn device_address(address: u64, form: AddressForm) -> u64 {
 /// What transfers go through, one at a time. It lives as long as its driver likes, which saves clearing it for each.
 #[derive(Debug)]
 pub struct Window {
-    /// None in a plain VM.
+    /// None where the device is given the memory itself.
     bounce: Option<SharedBuffer>,
 }
 
 impl Window {
-    /// A window for transfers of up to `size` bytes; `None` when the pool has no room.
-    pub fn new(size: usize) -> Option<Self> {
-        let bounce = if realm::is_realm() { Some(SharedBuffer::take(size.max(1))?) } else { None };
+    /// A window for transfers of up to `size` bytes; `None` when the pool has no room. With `always` transfers are bounced
+    /// in a plain VM, too.
+    pub fn new(size: usize, always: bool) -> Option<Self> {
+        let bounces = always || realm::is_realm();
+        let bounce = if bounces { Some(SharedBuffer::take(size.max(1))?) } else { None };
         Some(Self { bounce })
     }
 

@@ -33,7 +33,7 @@ impl<P: Platform, T: Transport> Device<P, T> {
     pub fn start(platform: P, mut transport: T, setup: Setup, wanted: u64, queue_number: u16) -> Result<Self, Error> {
         let features = transport::negotiate(&platform, &transport, wanted, setup.needs_access_platform)?;
         let max_size = transport.max_queue_size(queue_number);
-        let memory = platform.allocate_page().ok_or(Error::NoMemory)?;
+        let memory = platform.allocate_pages(1).ok_or(Error::NoMemory)?;
         let queue = Queue::new(memory, max_size).ok_or(Error::Queue(queue_number))?;
         transport.enable_queue(queue_number, queue.size(), queue.addresses())?;
         let ready = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK;
@@ -107,29 +107,11 @@ impl<P: Platform, T: Transport> Device<P, T> {
     }
 
     fn wait(&mut self) -> Result<u32, Error> {
-        let start = self.platform.ticks();
-        let frequency = self.platform.ticks_per_second();
-        let timeout = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
-        let limit = frequency.saturating_mul(timeout) / 1000;
-        let mut status_at = frequency / 1000;
-        loop {
-            // The time before the look: who was kept from running meanwhile looks once more.
-            let waited = self.platform.ticks().saturating_sub(start);
-            if let Some(written) = self.queue.take_used()? {
-                return Ok(written);
-            }
-            if waited > limit {
-                return Err(Error::Timeout);
-            }
-            // A device that has given up says so in a register, where each look is an exit to the host: seldom.
-            if waited > status_at {
-                status_at = waited.saturating_mul(2);
-                if self.transport.status() & status::DEVICE_NEEDS_RESET != 0 {
-                    return Err(Error::NeedsReset);
-                }
-            }
-            self.platform.pause();
-        }
+        let Self { platform, transport, queue, timeout, .. } = self;
+        driver::wait(platform, *timeout, &mut |looks| match queue.take_used()? {
+            None if looks && transport.status() & status::DEVICE_NEEDS_RESET != 0 => Err(Error::NeedsReset),
+            used => Ok(used),
+        })
     }
 
     /// Resets the device: it touches no memory from then on.

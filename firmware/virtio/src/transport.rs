@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 
+pub use driver::Registers;
+
 use crate::{Error, Platform, RESET_TIMEOUT};
 
 /// Feature bits that every device type has (section 6).
@@ -26,22 +28,6 @@ pub mod status {
     pub const DEVICE_NEEDS_RESET: u8 = 64;
     /// The driver has given up.
     pub const FAILED: u8 = 128;
-}
-
-/// Registers in memory. What is outside of them reads as zero and is not written.
-pub trait Registers {
-    /// Reads a byte.
-    fn read8(&self, offset: u64) -> u8;
-    /// Reads two bytes.
-    fn read16(&self, offset: u64) -> u16;
-    /// Reads four bytes.
-    fn read32(&self, offset: u64) -> u32;
-    /// Writes a byte.
-    fn write8(&self, offset: u64, value: u8);
-    /// Writes two bytes.
-    fn write16(&self, offset: u64, value: u16);
-    /// Writes four bytes.
-    fn write32(&self, offset: u64, value: u32);
 }
 
 /// Where the parts of a virtqueue are for the device.

@@ -5,10 +5,11 @@ mod support;
 
 use std::time::Duration;
 
+use support::Machine;
 use support::device::{Device, Faults, Shared};
 use support::disk::{FakeUnit, ScsiHost, Units, scsi_config};
+use support::machine::TICKS_PER_SECOND;
 use support::registers::{Fake, Kind};
-use support::{Machine, TICKS_PER_SECOND};
 use virtio::mmio::MmioTransport;
 use virtio::scsi::{Address, Host, Unit};
 use virtio::{Data, Direction, Error, Setup};

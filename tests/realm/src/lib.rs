@@ -196,6 +196,14 @@ impl Realm {
             .arg("scsi-hd,drive=scsi-disk,bus=scsi.0,scsi-id=2,lun=1")
     }
 
+    /// A namespace of an NVMe controller.
+    pub fn nvme_disk(self, image: &Path) -> Self {
+        self.arg("-drive")
+            .arg(format!("if=none,id=nvme-disk,format=raw,snapshot=on,file={}", image.display()))
+            .arg("-device")
+            .arg("nvme,serial=1,drive=nvme-disk")
+    }
+
     /// A disk on virtio-mmio.
     pub fn mmio_disk(self, image: &Path) -> Self {
         self.arg("-global")

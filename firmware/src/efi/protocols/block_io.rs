@@ -6,17 +6,17 @@ use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::{ptr, slice};
 
+use driver::Error;
 use formats::bootorder::VIRTIO_MMIO;
-use formats::device_path::{Builder, TYPE_MESSAGING};
+use formats::device_path::{Builder, MESSAGING_NVME, TYPE_MESSAGING};
 use r_efi::efi::{Boolean, Lba, Status};
 use r_efi::protocols::{block_io, device_path, pci_io};
 use spin::Mutex;
-use virtio::Error;
 
 use super::super::services;
 use super::block_io2::{self, BlockIo2};
 use super::{leak, pci};
-use crate::devices::{self, disks::Disk, virtio::Place};
+use crate::devices::{self, disks::Disk, platform::Place};
 
 /// Messaging sub-type: SCSI (10.3.4.2).
 const MESSAGING_SCSI: u8 = 2;
@@ -92,7 +92,8 @@ pub fn stop() {
     devices::pci::stop_masters();
 }
 
-/// PciRoot(n)/Pci(d,f)…, or the vendor node that EDK2 has for virtio-mmio; then the unit of a SCSI host.
+/// PciRoot(n)/Pci(d,f)…, or the vendor node that EDK2 has for virtio-mmio; then the unit of a SCSI host or the namespace
+/// of an NVMe controller.
 fn path(disk: &Disk) -> Builder {
     let mut path = match &disk.place {
         Place::Mmio(address) => Builder::new().vendor_hardware(&VIRTIO_MMIO, &address.to_le_bytes()),
@@ -101,6 +102,9 @@ fn path(disk: &Disk) -> Builder {
     if let Some(unit) = disk.scsi_address() {
         let target = u16::from(unit.target).to_le_bytes();
         path = path.node(TYPE_MESSAGING, MESSAGING_SCSI, &[&target, &unit.lun.to_le_bytes()]);
+    }
+    if let Some(namespace) = disk.namespace() {
+        path = path.node(TYPE_MESSAGING, MESSAGING_NVME, &[&namespace.id.to_le_bytes(), &namespace.eui64]);
     }
     path
 }

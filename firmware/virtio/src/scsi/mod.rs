@@ -96,7 +96,7 @@ impl<P: Platform, T: Transport> Host<P, T> {
         })?;
         let max_transfer = max_sectors.saturating_mul(crate::SECTOR);
         // The largest block is the least that makes sense.
-        if max_transfer < crate::MAX_BLOCK_SIZE {
+        if max_transfer < driver::MAX_BLOCK_SIZE {
             return Err(Error::Config("max_sectors"));
         }
         Ok(Self { device, max_transfer, max_target: max_target.min(MAX_TARGETS - 1), max_lun })

@@ -210,7 +210,7 @@ impl SharedMemory for Page {
 impl Platform for Device {
     type Memory = Page;
 
-    fn allocate_page(&self) -> Option<Page> {
+    fn allocate_pages(&self, _: usize) -> Option<Page> {
         Some(Page { device: self.clone(), index: 0, driver: vec![0; 4096] })
     }
 

@@ -168,6 +168,16 @@ impl Disk {
         self.fill(0);
         status("ReadBlocks: much", self.read(id, 1, MUCH + block), Status::SUCCESS);
         check("ReadBlocks: all of it", (0..MUCH + block).all(|at| unsafe { self.buffer.add(at).read() } == number(at)));
+        let odd = unsafe { self.buffer.add(1) };
+        let is = unsafe { ((*self.io).read_blocks)(self.io, id, 2, MUCH, odd.cast()) };
+        status("ReadBlocks: to an odd address", is, Status::SUCCESS);
+        check("ReadBlocks: there, too", (0..MUCH).all(|at| unsafe { odd.add(at).read() } == number(at + block)));
+        let is = unsafe { ((*self.io).write_blocks)(self.io, id, 1, MUCH, odd.cast()) };
+        status("WriteBlocks: from an odd address", is, Status::SUCCESS);
+        self.fill(0);
+        status("ReadBlocks: what was there", self.read(id, 1, MUCH), Status::SUCCESS);
+        let same = (0..MUCH).all(|at| unsafe { self.buffer.add(at).read() } == number(at + block));
+        check("WriteBlocks: all of it", same);
         // Of what goes beyond the end, nothing is written.
         let start = last + 1 - (MUCH / block) as u64;
         status("WriteBlocks: beyond the end", self.write(start, MUCH + block), Status::INVALID_PARAMETER);

@@ -67,6 +67,38 @@ fn unified_kernel_image_on_virtio_mmio() -> Result<()> {
     boots(&machine.args(["-global", "virtio-mmio.force-legacy=false"])).map(drop)
 }
 
+/// Of two namespaces that boot, each behind its controller, the one that QEMU's bootindex names first is booted, though
+/// the other is found first. Linux has its root on it, with a controller that starts anew.
+#[test]
+fn shim_and_grub_on_nvme() -> Result<()> {
+    let refind = workspace::disk("refind");
+    let other = format!("if=none,id=other,format=raw,snapshot=on,file={}", refind.display());
+    let machine = with_disk("debian", "nvme,serial=1,drive=disk,addr=5,bootindex=1")?.args([
+        "-drive",
+        &other,
+        "-device",
+        "nvme,serial=2,drive=other,addr=2,bootindex=2",
+    ]);
+    let console = boots(&machine)?;
+    ensure!(console.contains("GNU GRUB") && !console.contains("rEFInd"), "the other disk was booted: {console}");
+    Ok(())
+}
+
+/// Whoever ends boot services finds the controller as it is after a reset.
+#[test]
+fn nvme_controllers_stop_with_boot_services() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let machine = machine().kernel(workspace::efi_check()).append("only=exit");
+    let machine = machine.args(["-drive", "if=none,id=disk,driver=null-co,size=1M,read-zeroes=on"]);
+    let finished =
+        run(&machine.args(["-device", "nvme,serial=1,drive=disk", "-trace", "pci_nvme_mmio_st*"]), STOP_LIMIT)?;
+    all_hold(&finished)?;
+    let events = ["pci_nvme_mmio_start_success", "pci_nvme_mmio_stopped"];
+    let said = finished.errors.lines().filter_map(|line| events.into_iter().find(|event| line.contains(event)));
+    ensure!(said.eq(events), "{}", finished.report());
+    Ok(())
+}
+
 #[test]
 fn refind() -> Result<()> {
     let console = boots(&with_disk("refind", PCI)?)?;
@@ -114,8 +146,11 @@ fn large_blocks() -> Result<()> {
     let scratch = Scratch::new()?;
     let image = scratch.file("disk.img", Volume::in_large_blocks(&std::fs::read(workspace::uefi_walk())?)?)?;
     let drive = format!("if=none,id=disk,format=raw,file={}", image.display());
-    let device = format!("{PCI},logical_block_size={LARGE_BLOCK},physical_block_size={LARGE_BLOCK}");
-    all_hold(&run(&machine().args(["-drive", &drive, "-device", &device]), BOOT_LIMIT)?)
+    for device in [PCI, "nvme,serial=1,drive=disk"] {
+        let device = format!("{device},logical_block_size={LARGE_BLOCK},physical_block_size={LARGE_BLOCK}");
+        all_hold(&run(&machine().args(["-drive", &drive, "-device", &device]), BOOT_LIMIT)?).context(device)?;
+    }
+    Ok(())
 }
 
 /// One image that is a CD and a disk, as loaders' tools make them: on a CD, whose blocks are larger, its GPT is not where
@@ -142,8 +177,10 @@ fn blocks_and_bytes() -> Result<()> {
     let mut machine = machine().kernel(workspace::efi_check()).append("only=blocks stay");
     machine = machine.args(["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-cd,bus=scsi.0,scsi-id=9"]);
     machine = machine.args(["-drive", "if=none,id=none,driver=null-co,size=0", "-device", "virtio-blk-pci,drive=none"]);
+    machine = machine.args(["-device", "nvme,id=nvme,serial=1"]);
     let (blk, scsi, small) =
         ("virtio-blk-pci", "scsi-hd,bus=scsi.0", "logical_block_size=4096,physical_block_size=4096");
+    let namespace = "nvme-ns,bus=nvme";
     // Bytes, bytes of a block, and whether it can be written to.
     let disks = [
         (3_u64 << 40, 512, true, blk.to_owned()),
@@ -152,6 +189,8 @@ fn blocks_and_bytes() -> Result<()> {
         (4 << 40, 512, true, scsi.to_owned()),
         (5 << 40, 4096, true, format!("{scsi},{small}")),
         (16 << 20, 512, false, scsi.to_owned()),
+        (6 << 40, 512, true, namespace.to_owned()),
+        (7 << 40, 4096, true, format!("{namespace},{small},nsid=9")),
     ];
     let mut files = Vec::new();
     for (number, (size, _, writable, device)) in disks.iter().enumerate() {

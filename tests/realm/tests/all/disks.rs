@@ -97,6 +97,15 @@ fn refind_behind_scsi() -> Result<()> {
     Ok(())
 }
 
+/// From NVMe, as clouds have it: Linux has its root there, with a controller that starts anew.
+#[test]
+fn shim_and_grub_on_nvme() -> Result<()> {
+    let measured = boots(&realm().nvme_disk(&workspace::disk("debian")))?;
+    has(&measured, "REM[2] grub_cmd: linux /boot/vmlinuz")?;
+    ensure!(images(&measured) == 5, "not shim, its fallback loader, shim, GRUB and the kernel: {measured:#?}");
+    Ok(())
+}
+
 /// The shell, whose startup script runs the kernel with an initrd= on its command line.
 #[test]
 fn kernel_by_startup_script() -> Result<()> {
@@ -171,12 +180,12 @@ fn blocks_and_bytes() -> Result<()> {
     let disk = std::env::temp_dir().join(format!("realm-blocks-{}.img", std::process::id()));
     fs::File::create(&disk)?.set_len(3 << 40)?;
     let realm = Realm::firmware(workspace::image()).kernel(workspace::efi_check()).append("realm only=blocks stay");
-    let ended = efi::passes(&realm.disk(&disk).scsi_disk(&disk).mmio_disk(&disk));
+    let ended = efi::passes(&realm.disk(&disk).scsi_disk(&disk).mmio_disk(&disk).nvme_disk(&disk));
     fs::remove_file(&disk)?;
     let ended = ended?;
     let console = &ended.finished.console;
     let count = console.lines().filter(|line| *line == "# disk: 6442450944 blocks of 512, writable").count();
-    ensure!(count == 3, "{}{count} disks", ended.report());
+    ensure!(count == 4, "{}{count} disks", ended.report());
     Ok(())
 }
 
