@@ -297,30 +297,30 @@ impl<M: TableMemory> PageTable<M> {
         Ok(())
     }
 
-    /// How the page at `address` is mapped.
-    #[must_use]
-    pub fn get(&self, address: u64) -> Option<Leaf> {
-        self.find(address).map(|(leaf, _)| leaf)
-    }
-
-    /// The leaf that `address` lies in, and the end of what it maps.
-    fn find(&self, address: u64) -> Option<(Leaf, u64)> {
-        if address >= ADDRESS_END {
-            return None;
-        }
-        let mut table = self.root;
-        for level in 0..=LAST_LEVEL {
-            let entry = self.memory.read(table, index(address, level));
+    /// Shows `visit` the leaves of `range` in order: the entry, and the first address that it maps.
+    fn visit(
+        &self,
+        table: u64,
+        level: u32,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(u64, u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let size = level_size(level);
+        let mut at = range.start;
+        while at < range.end {
+            let base = at & !(size - 1);
+            let end = range.end.min(base + size);
+            let entry = self.memory.read(table, index(at, level));
             if is_table(entry, level) {
-                table = entry & ADDRESS_MASK;
+                self.visit(entry & ADDRESS_MASK, level + 1, at..end, visit)?;
             } else if is_mapped(entry) {
-                let base = address & !(level_size(level) - 1);
-                return Some((Leaf::decode(entry, base), base + level_size(level)));
+                visit(entry, base)?;
             } else {
-                return None;
+                return Err(Error::NotMapped);
             }
+            at = end;
         }
-        None
+        Ok(())
     }
 
     /// How `range` is mapped, when all of it is mapped alike.
@@ -329,15 +329,12 @@ impl<M: TableMemory> PageTable<M> {
     /// [`Error::Range`]; [`Error::NotMapped`] for a hole; [`Error::Mapped`] when two parts differ.
     pub fn query(&self, range: Range<u64>) -> Result<Leaf, Error> {
         check(&range)?;
-        let (leaf, mut at) = self.find(range.start).ok_or(Error::NotMapped)?;
-        while at < range.end {
-            let (next, end) = self.find(at).ok_or(Error::NotMapped)?;
-            if next != leaf {
-                return Err(Error::Mapped);
-            }
-            at = end;
-        }
-        Ok(leaf)
+        let mut first = None;
+        self.visit(self.root, 0, range, &mut |entry, base| {
+            let leaf = Leaf::decode(entry, base);
+            if *first.get_or_insert(leaf) == leaf { Ok(()) } else { Err(Error::Mapped) }
+        })?;
+        first.ok_or(Error::NotMapped)
     }
 
     /// Changes the protection of every page of `range` by `change`.
@@ -349,10 +346,7 @@ impl<M: TableMemory> PageTable<M> {
     /// [`Error::Range`], [`Error::NotMapped`], [`Error::OutOfTables`].
     pub fn protect(&mut self, range: Range<u64>, change: impl Fn(Protection) -> Protection) -> Result<(), Error> {
         check(&range)?;
-        let mut at = range.start;
-        while at < range.end {
-            at = self.find(at).ok_or(Error::NotMapped)?.1;
-        }
+        self.visit(self.root, 0, range.clone(), &mut |_, _| Ok(()))?;
         let result = self.protect_table(self.root, 0, range, &change);
         self.memory.synchronize();
         result

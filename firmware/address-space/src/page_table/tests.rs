@@ -131,7 +131,7 @@ fn the_shared_bit_goes_into_the_output_and_stays_when_split() {
     t.protect(0x900_0000..0x900_1000, |p| Protection { read_only: true, ..p }).unwrap();
     assert_eq!(walk(&t, 0x900_0018).unwrap().0, (1 << 40) + 0x900_0018);
     assert_eq!(walk(&t, 0x901_0018).unwrap().0, (1 << 40) + 0x901_0018);
-    assert_eq!(t.get(0x900_0000).unwrap().output_offset, 1 << 40);
+    assert_eq!(t.query(0x900_0000..0x900_1000).unwrap().output_offset, 1 << 40);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn read_protected_pages_fault_and_come_back() {
     t.map(0..0x20_0000, data()).unwrap();
     t.protect(0x1000..0x2000, |p| Protection { read_protect: true, ..p }).unwrap();
     assert_eq!(walk(&t, 0x1000), None);
-    let leaf = t.get(0x1000).unwrap();
+    let leaf = t.query(0x1000..0x2000).unwrap();
     assert!(leaf.protection.read_protect && leaf.protection.execute_never);
     t.protect(0x1000..0x2000, |p| Protection { read_protect: false, ..p }).unwrap();
     assert_eq!(walk(&t, 0x1234).unwrap().0, 0x1234);
