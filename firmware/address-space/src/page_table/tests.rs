@@ -190,6 +190,8 @@ fn holes_and_differences_are_told_apart() {
     assert_eq!(t.query(0x2000..0x4000), Err(Error::NotMapped));
     assert_eq!(t.protect(0..0x4000, |_| Protection::default()), Err(Error::NotMapped));
     assert_eq!(t.query(0..0x2000), Ok(data()));
+    t.protect(0x1000..0x2000, |_| Protection::default()).unwrap();
+    assert_eq!(t.query(0..0x2000), Err(Error::Mapped));
 }
 
 #[test]
