@@ -14,7 +14,7 @@ const PSCI_SYSTEM_OFF: u64 = 0x8400_0008;
 // | counts the attempts. Before there is a stack, faults come here too: nothing can be said then.  |
 // +------------------------------------------------------------------------------------------------+
 global_asm!(
-    ".pushsection .text.entry, \"ax\"",
+    ".pushsection .text.vectors, \"ax\"",
     "    .balign 2048",
     "early_vectors:",
     "    .rept   16",
@@ -22,6 +22,9 @@ global_asm!(
     "    b       early_retry",
     "    .endr",
     "    .balign 128",
+    ".popsection",
+    ".pushsection .text.entry, \"ax\"",
+    "    .balign 4",
     ".global early_stop",
     "early_stop:",
     "    adrp    x1, early_vectors",
@@ -59,7 +62,7 @@ global_asm!(
 // | While a realm is looked for, an undefined SMC is answered as an unknown call is: with -1 in x0. |
 // +------------------------------------------------------------------------------------------------+
 global_asm!(
-    ".pushsection .text.entry, \"ax\"",
+    ".pushsection .text.vectors, \"ax\"",
     "    .balign 2048",
     "probe_vectors:",
     "    .rept   4",
@@ -102,7 +105,7 @@ global_asm!(
     "    mov     x1, #\\index",
     "    b       exception",
     ".endm",
-    ".pushsection .text.entry, \"ax\"",
+    ".pushsection .text.vectors, \"ax\"",
     "    .balign 2048",
     "vectors:",
     "    VECTOR  0",
@@ -122,6 +125,9 @@ global_asm!(
     "    VECTOR  14",
     "    VECTOR  15",
     "    .balign 128",
+    ".popsection",
+    ".pushsection .text.entry, \"ax\"",
+    "    .balign 4",
     "exception:",
     "    stp     x2, x3, [sp, #16]",
     "    stp     x4, x5, [sp, #32]",
