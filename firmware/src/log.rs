@@ -61,6 +61,7 @@ impl Write for Console {
 pub fn raw(arguments: fmt::Arguments<'_>) {
     // The console takes everything.
     let _ = Console.write_fmt(arguments);
+    console::flush();
 }
 
 /// Writes a line of `level`; the macros below call it.

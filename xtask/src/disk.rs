@@ -29,11 +29,12 @@ use crate::tools::{self, Setup};
 const KERNEL: Kernel = Kernel::Linux7;
 
 /// What the kernel needs to find its root on any of the disks, and what is checked there.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     "virtio_pci",
     "virtio_mmio",
     "virtio_blk",
     "virtio_scsi",
+    "virtio_console",
     "sd_mod",
     "sr_mod",
     "ext4",

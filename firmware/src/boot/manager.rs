@@ -14,7 +14,7 @@ use super::menu::{self, Choice};
 use super::options::{self, BootOption};
 use super::{Error, Platform};
 use crate::devices::fw_cfg::FwCfg;
-use crate::devices::{self, gic, pci};
+use crate::devices::{self, gic, pci, virtio_console};
 use crate::efi::image::{self, LoadError};
 use crate::efi::protocols::{self, block_io};
 use crate::efi::{services, variables};
@@ -67,6 +67,9 @@ pub fn find_disks(platform: &Platform<'_>) -> Result<(), Error> {
     let hosts = pci::find(platform.machine);
     protocols::pci::install(hosts).map_err(Error::Manager)?;
     block_io::install(devices::find(platform.machine, hosts)).map_err(Error::Manager)?;
+    if let Some(place) = virtio_console::place() {
+        protocols::pci::drive_place(&place);
+    }
     for handle in services::all_handles().unwrap_or_default() {
         // Most handles are no controllers, which is no fault of theirs.
         let _ = services::connect_controller(handle, true);

@@ -1,4 +1,4 @@
-//! The console: the UART that the device tree names.
+//! The console: the UART that the device tree names, and a virtio device beside it.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use formats::machine::{Console, Uart, find_console};
 use spin::Once;
 use terminal::ns16550::Ns16550;
 
-use super::{device_tree, pl011};
+use super::{device_tree, pl011, virtio_console};
 use crate::arch::{self, mmio::Mmio};
 use crate::memory;
 
@@ -95,8 +95,10 @@ pub fn say_beyond(shared_bit: u64, text: &str) -> ! {
     arch::say_without_mmu(base | shared_bit, text)
 }
 
-/// Sends a byte. Without a console, or with one that takes nothing, it is lost.
+/// Sends a byte; to the virtio device at the latest with the next [`flush`]. Without a console, or with one that takes
+/// nothing, it is lost.
 pub fn write_byte(byte: u8) {
+    virtio_console::write_byte(byte);
     if DEAF.load(Ordering::Relaxed) || try_send(byte) {
         return;
     }
@@ -109,20 +111,30 @@ pub fn write_byte(byte: u8) {
     }
 }
 
-/// Sends a byte if the console has room for it.
+/// Ends a piece of text.
+pub fn flush() {
+    virtio_console::flush();
+}
+
+/// Sends a byte if the UART has room for it.
 pub fn try_send(byte: u8) -> bool {
     PORT.get().is_some_and(|port| port.try_write(byte))
 }
 
 /// A byte that was typed.
 pub fn read_byte() -> Option<u8> {
+    read_uart().or_else(virtio_console::read_byte)
+}
+
+/// A byte that was typed and came to the UART.
+pub fn read_uart() -> Option<u8> {
     match PORT.get()? {
         Port::Pl011(registers) => pl011::read(*registers),
         Port::Ns16550(uart) => uart.read(),
     }
 }
 
-/// Whether there is a byte to read.
+/// Whether the UART has a byte to read.
 pub fn has_input() -> bool {
     match PORT.get() {
         Some(Port::Pl011(registers)) => pl011::has_input(*registers),

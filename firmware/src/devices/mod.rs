@@ -12,6 +12,7 @@ pub mod pci;
 mod pl011;
 pub mod platform;
 pub mod virtio;
+pub mod virtio_console;
 
 use alloc::vec::Vec;
 
@@ -25,13 +26,14 @@ pub fn find(machine: &Machine, hosts: &[pci::Host]) -> Vec<disks::Disk> {
     let mut found = Vec::new();
     disks::start();
     let is_wanted = |kind| match kind {
-        device_type::BLOCK | device_type::SCSI_HOST => true,
+        device_type::BLOCK | device_type::SCSI_HOST | device_type::CONSOLE => true,
         // It is of no use alone.
         device_type::ENTROPY => arch::has_random(),
         _ => false,
     };
     virtio::find(machine, hosts, is_wanted, &mut |device| match device.kind {
         device_type::ENTROPY => entropy::mix(device),
+        device_type::CONSOLE => virtio_console::add(device),
         _ => disks::add(&mut found, device),
     });
     nvme::find(hosts, &mut |place, machine, registers, timeout| {

@@ -1,4 +1,4 @@
-//! A device with one virtqueue, ready for requests.
+//! A device with a virtqueue, ready for requests.
 
 use core::time::Duration;
 
@@ -30,12 +30,22 @@ impl<P: Platform, T: Transport> Device<P, T> {
     ///
     /// # Errors
     /// As [`transport::negotiate`]; [`Error::NoMemory`], [`Error::Queue`], [`Error::Registers`].
-    pub fn start(platform: P, mut transport: T, setup: Setup, wanted: u64, queue_number: u16) -> Result<Self, Error> {
+    pub fn start(platform: P, transport: T, setup: Setup, wanted: u64, queue_number: u16) -> Result<Self, Error> {
+        Self::start_beside(platform, transport, setup, wanted, queue_number, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Self::start`]; `beside` gives the device what else it needs before it is told that the driver is ready.
+    pub(crate) fn start_beside(
+        platform: P,
+        mut transport: T,
+        setup: Setup,
+        wanted: u64,
+        queue_number: u16,
+        beside: &mut dyn FnMut(&P, &mut T) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let features = transport::negotiate(&platform, &transport, wanted, setup.needs_access_platform)?;
-        let max_size = transport.max_queue_size(queue_number);
-        let memory = platform.allocate_pages(1).ok_or(Error::NoMemory)?;
-        let queue = Queue::new(memory, max_size).ok_or(Error::Queue(queue_number))?;
-        transport.enable_queue(queue_number, queue.size(), queue.addresses())?;
+        let queue = enable_queue(&platform, &mut transport, queue_number)?;
+        beside(&platform, &mut transport)?;
         let ready = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK;
         transport.set_status(ready);
         Ok(Self { platform, transport, queue, queue_number, features, timeout: REQUEST_TIMEOUT, broken: false })
@@ -79,6 +89,11 @@ impl<P: Platform, T: Transport> Device<P, T> {
         self.queue.memory().read(offset, bytes);
     }
 
+    /// Tells the device that there is something in a queue.
+    pub(crate) fn notify(&self, queue: u16) {
+        self.transport.notify(queue);
+    }
+
     /// Whether the device can still be used.
     pub fn is_broken(&self) -> bool {
         self.broken
@@ -120,6 +135,19 @@ impl<P: Platform, T: Transport> Device<P, T> {
         // A device that does not finish its reset is as far away as a driver can bring it.
         let _ = transport::reset(&self.platform, &self.transport);
     }
+}
+
+/// Gives the device the queue of that number, in a page of its own.
+pub(crate) fn enable_queue<P: Platform>(
+    platform: &P,
+    transport: &mut impl Transport,
+    number: u16,
+) -> Result<Queue<P::Memory>, Error> {
+    let max_size = transport.max_queue_size(number);
+    let memory = platform.allocate_pages(1).ok_or(Error::NoMemory)?;
+    let queue = Queue::new(memory, max_size).ok_or(Error::Queue(number))?;
+    transport.enable_queue(number, queue.size(), queue.addresses())?;
+    Ok(queue)
 }
 
 impl<P: Platform, T: Transport> Drop for Device<P, T> {

@@ -1,4 +1,4 @@
-//! virtio 1.2 for a driver that has one request under way at a time, over PCI and MMIO.
+//! virtio 1.2 for drivers that have one request under way at a time in a queue, over PCI and MMIO.
 //!
 //! The device is the host's, and the host may be the attacker. What a driver works on together with the device is
 //! written by the driver from values that it keeps for itself, and what the device says is read once, checked and then
@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod block;
+pub mod console;
 mod device;
 pub mod entropy;
 pub mod mmio;
@@ -38,6 +39,8 @@ pub const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 pub mod device_type {
     /// Block device.
     pub const BLOCK: u32 = 2;
+    /// Console.
+    pub const CONSOLE: u32 = 3;
     /// Entropy device.
     pub const ENTROPY: u32 = 4;
     /// SCSI host.

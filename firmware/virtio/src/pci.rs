@@ -9,8 +9,12 @@ pub const VENDOR: u16 = 0x1af4;
 /// The device numbers of modern devices: this and the device type.
 const MODERN_DEVICE: u16 = 0x1040;
 /// The numbers of transitional devices, whose modern interface is as good as any, and their types (section 4.1.2.1).
-const TRANSITIONAL: [(u16, u32); 3] =
-    [(0x1001, device_type::BLOCK), (0x1004, device_type::SCSI_HOST), (0x1005, device_type::ENTROPY)];
+const TRANSITIONAL: [(u16, u32); 4] = [
+    (0x1001, device_type::BLOCK),
+    (0x1003, device_type::CONSOLE),
+    (0x1004, device_type::SCSI_HOST),
+    (0x1005, device_type::ENTROPY),
+];
 
 /// The device type by vendor and device number; `None` for what is no virtio device.
 pub fn device_type(vendor: u16, device: u16) -> Option<u32> {
@@ -117,6 +121,9 @@ mod register {
     pub const QUEUE_DEVICE: u64 = 0x30;
 }
 
+/// Queues of a device that a driver here enables: the last of them is the first request queue of a SCSI host.
+const QUEUES: usize = 3;
+
 /// A device.
 #[derive(Clone, Debug)]
 pub struct PciTransport<R> {
@@ -124,8 +131,8 @@ pub struct PciTransport<R> {
     notify: R,
     notify_length: u32,
     notify_multiplier: u32,
-    /// Where in `notify` the queue that was enabled last is notified.
-    notify_offset: u64,
+    /// Where in `notify` each queue is notified.
+    notify_offsets: [u64; QUEUES],
     device: Option<R>,
 }
 
@@ -140,7 +147,7 @@ impl<R: Registers> PciTransport<R> {
             notify: map(layout.notify)?,
             notify_length: layout.notify.length,
             notify_multiplier: layout.notify_multiplier,
-            notify_offset: 0,
+            notify_offsets: [0; QUEUES],
             device: layout.device.map(map).transpose()?,
         })
     }
@@ -183,10 +190,11 @@ impl<R: Registers> Transport for PciTransport<R> {
         self.common.write16(register::QUEUE_SELECT, queue);
         let notify_off = self.common.read16(register::QUEUE_NOTIFY_OFF);
         // At most 16 and 32 bits.
-        self.notify_offset = u64::from(notify_off) * u64::from(self.notify_multiplier);
-        if self.notify_offset + 2 > self.notify_length.into() || !self.notify_offset.is_multiple_of(2) {
+        let offset = u64::from(notify_off) * u64::from(self.notify_multiplier);
+        if offset + 2 > self.notify_length.into() || !offset.is_multiple_of(2) {
             return Err(Error::Registers("queue_notify_off"));
         }
+        *self.notify_offsets.get_mut(usize::from(queue)).ok_or(Error::Queue(queue))? = offset;
         self.common.write16(register::QUEUE_SIZE, size);
         self.write64(register::QUEUE_DESC, addresses.descriptors);
         self.write64(register::QUEUE_DRIVER, addresses.driver);
@@ -196,7 +204,9 @@ impl<R: Registers> Transport for PciTransport<R> {
     }
 
     fn notify(&self, queue: u16) {
-        self.notify.write16(self.notify_offset, queue);
+        if let Some(offset) = self.notify_offsets.get(usize::from(queue)) {
+            self.notify.write16(*offset, queue);
+        }
     }
 
     fn config_generation(&self) -> u32 {

@@ -58,7 +58,7 @@ pub trait Transport {
     /// # Errors
     /// [`Error::Registers`] when the queue cannot be notified.
     fn enable_queue(&mut self, queue: u16, size: u16, addresses: QueueAddresses) -> Result<(), Error>;
-    /// Tells the device that there is something in the queue that was enabled last.
+    /// Tells the device that there is something in a queue that was enabled.
     fn notify(&self, queue: u16);
     /// Changes whenever the configuration does.
     fn config_generation(&self) -> u32;

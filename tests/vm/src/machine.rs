@@ -155,7 +155,8 @@ impl Machine {
         self
     }
 
-    /// Has the console behind `device`, such as `pci-serial`, and nothing behind the machine's own UART.
+    /// Has the console behind `device`, such as `pci-serial`, and nothing behind the machine's own UART. It comes after
+    /// the other arguments, so that it may be on a bus that they make.
     pub fn console_device(mut self, device: impl Into<String>) -> Self {
         self.console = Some(device.into());
         self
@@ -170,17 +171,7 @@ impl Machine {
         command.args(["--pdeathsig", "KILL", QEMU]);
         // Only what is asked for: a network card, say, would bring an option ROM.
         command.args(["-nodefaults", "-display", "none"]);
-        match &self.console {
-            None => command.args(["-serial", serial]),
-            Some(device) => command.args([
-                "-serial",
-                "none",
-                "-chardev",
-                &format!("{serial},id=console"),
-                "-device",
-                &format!("{device},chardev=console"),
-            ]),
-        };
+        command.args(["-serial", if self.console.is_some() { "none" } else { serial }]);
         let mut machine = self.machine.clone();
         let size = self.memory_mib;
         let backend = match &self.memory_file {
@@ -212,6 +203,10 @@ impl Machine {
             command.arg("-append").arg(append);
         }
         command.args(&self.args);
+        if let Some(device) = &self.console {
+            command.arg("-chardev").arg(format!("{serial},id=console"));
+            command.arg("-device").arg(format!("{device},chardev=console"));
+        }
         command
     }
 }

@@ -10,7 +10,7 @@ use driver::Error;
 use formats::bootorder::VIRTIO_MMIO;
 use formats::device_path::{Builder, MESSAGING_NVME, TYPE_MESSAGING};
 use r_efi::efi::{Boolean, Lba, Status};
-use r_efi::protocols::{block_io, device_path, pci_io};
+use r_efi::protocols::{block_io, device_path};
 use spin::Mutex;
 
 use super::super::services;
@@ -70,10 +70,8 @@ pub fn install(found: Vec<Disk>) -> Result<(), Status> {
         let instance = Box::into_raw(instance);
         INSTANCES.lock().push(Pointer(instance));
         let handle = services::install_protocol(None, &device_path::PROTOCOL_GUID, path)?;
-        // SAFETY: the path was made above and stays as it is meanwhile.
-        if let Ok((function, _)) = unsafe { services::locate_device_path(&pci_io::PROTOCOL_GUID, path.cast()) } {
-            pci::drive(function, handle);
-        }
+        // SAFETY: the path was made above and stays as it is.
+        unsafe { pci::drive(path, Some(handle)) };
         services::install_protocol(Some(handle), &block_io::PROTOCOL_GUID, instance.cast())?;
         // SAFETY: the instance was made above and is never freed.
         let media = unsafe { &raw const (*instance).media };

@@ -136,7 +136,7 @@ unsafe extern "efiapi" fn read(this: *mut Protocol, size: *mut usize, buffer: *m
     // SAFETY: as in `write`.
     unsafe {
         transfer(this, size, buffer, |at| {
-            let Some(byte) = console::read_byte() else { return false };
+            let Some(byte) = console::read_uart() else { return false };
             buffer.cast::<u8>().wrapping_add(at).write(byte);
             true
         })

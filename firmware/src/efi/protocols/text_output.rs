@@ -78,6 +78,7 @@ fn on_screen<E: IntoStatus>(operation: impl FnOnce(&mut Screen) -> E) -> Status 
     let mut guard = SCREEN.lock();
     let Some(screen) = guard.as_mut() else { return Status::DEVICE_ERROR };
     let result = operation(screen);
+    console::flush();
     publish(screen);
     result.into_status()
 }

@@ -52,6 +52,7 @@ pub fn exit_boot_services(image: Handle, map_key: usize) -> Result<(), Status> {
     enter_runtime();
     measure(Action::ExitBootServicesSucceeded);
     // A device that goes on writing would write to what is no longer the firmware's.
+    devices::virtio_console::stop();
     super::super::protocols::block_io::stop();
     devices::gic::stop_tick();
     // The map that the caller has says that this memory is its own, so there is no going on without it.

@@ -138,6 +138,37 @@ fn line_editing_and_paging() -> Result<()> {
     Ok(())
 }
 
+/// Everything over a virtio console, with nothing at the UART: keys, the boot menu, and then Linux' own driver.
+fn over_a_virtio_console(controller: &[&str]) -> Result<()> {
+    present(&workspace::image())?;
+    let machine = with_disk("kernel", PCI)?.args(controller).console_device("virtconsole").reboots();
+    let mut shell = Shell(Vm::start(&machine, LIMIT)?);
+    shell.begin()?;
+    shell.prints("echo é─€", &["\né─€\n"])?;
+    shell.prints("mode", &["Col    80 Row    25  *"])?;
+    shell.line("setvar Timeout -guid 8be4df61-93ca-11d2-aa0d-00e098032b8c -nv -bs -rt =0x5000")?;
+    shell.0.send("reset -w\r")?;
+    shell.0.expect("Press a key for the boot menu.")?;
+    shell.0.send("x")?;
+    shell.0.expect("realmfw boot menu")?;
+    shell.0.send("1\r")?;
+    shell.begin()?;
+    let words = "console=hvc0 root=LABEL=realmfw-root realmfw.mode=check realmfw.loader=kernel efi=debug panic=-1";
+    shell.0.send(&format!("fs0:\\linux.efi initrd=\\initrd.img {words}\r"))?;
+    shell.0.expect("EFI stub: ")?;
+    all_hold(&shell.0.wait()?)
+}
+
+#[test]
+fn virtio_console_on_pci() -> Result<()> {
+    over_a_virtio_console(&["-device", "virtio-serial-pci"])
+}
+
+#[test]
+fn virtio_console_on_mmio() -> Result<()> {
+    over_a_virtio_console(&["-global", "virtio-mmio.force-legacy=false", "-device", "virtio-serial-device"])
+}
+
 /// The shell in the removable place, whose startup script runs the kernel with an initrd= on its command line.
 #[test]
 fn kernel_by_startup_script() -> Result<()> {

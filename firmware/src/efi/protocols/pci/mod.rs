@@ -8,6 +8,8 @@ mod access;
 mod io;
 mod root_bridge;
 
+use core::ffi::c_void;
+
 use formats::device_path::{Builder, TYPE_HARDWARE};
 use r_efi::efi::{self, Guid, Handle, Status};
 use r_efi::protocols::{device_path, pci_io};
@@ -18,6 +20,7 @@ use super::super::services::{self, handle_from, open_protocol};
 use super::disk::{Driver, driver_name, install_driver};
 use super::leak;
 use crate::devices::pci::Host;
+use crate::devices::platform::Place;
 
 /// EISA ID of "PNP0A03", a PCI root (UEFI 2.11, 10.4.2).
 const PNP0A03: u32 = 0x0a03_41d0;
@@ -74,10 +77,32 @@ pub fn install(hosts: &'static [Host]) -> Result<(), Status> {
     Ok(())
 }
 
-/// Marks a function as driven by the firmware, with `child` made of it.
-pub fn drive(function: Handle, child: Handle) {
+/// Marks the function that `path` begins with, if there is one, as driven by the firmware, with `child`, if any, made of it.
+///
+/// # Safety
+/// `path` is a device path that nobody changes meanwhile.
+#[expect(unsafe_code, reason = "device paths are looked up by pointers")]
+pub unsafe fn drive(path: *mut c_void, child: Option<Handle>) {
+    // SAFETY: the caller's promise.
+    let Ok((function, _)) = (unsafe { services::locate_device_path(&pci_io::PROTOCOL_GUID, path.cast()) }) else {
+        return;
+    };
     open(function, &pci_io::PROTOCOL_GUID, function, efi::OPEN_PROTOCOL_BY_DRIVER);
-    open(function, &pci_io::PROTOCOL_GUID, child, efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER);
+    if let Some(child) = child {
+        open(function, &pci_io::PROTOCOL_GUID, child, efi::OPEN_PROTOCOL_BY_CHILD_CONTROLLER);
+    }
+}
+
+/// Marks the function at a place, which nothing is made of.
+pub fn drive_place(place: &Place) {
+    let Place::Pci(root, steps) = place else { return };
+    // For want of memory the relation is not told.
+    let Ok(path) = leak(self::path(*root, steps)) else { return };
+    #[expect(unsafe_code, reason = "device paths are looked up by pointers")]
+    // SAFETY: the path was made above and stays as it is.
+    unsafe {
+        drive(path, None);
+    };
 }
 
 fn open(handle: Handle, protocol: &Guid, controller: Handle, attributes: u32) {
