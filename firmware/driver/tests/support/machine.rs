@@ -23,6 +23,10 @@ impl Memory {
         bytes.get_mut(offset..offset.checked_add(length)?)
     }
 
+    pub fn ticks_so_far(&self) -> u64 {
+        self.ticks
+    }
+
     pub fn pass(&mut self, ticks: u64) {
         self.ticks += ticks;
     }

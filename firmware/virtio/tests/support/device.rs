@@ -59,6 +59,10 @@ pub struct Part {
 /// by part, and the length that it reports.
 pub trait Function {
     fn answer(&mut self, read: &[Vec<u8>], write: &[usize]) -> Vec<Vec<u8>>;
+    /// Whether a request that may write so much is answered at once; it waits otherwise.
+    fn has_answer(&self, _write: &[usize]) -> bool {
+        true
+    }
 }
 
 pub struct Device {
@@ -164,12 +168,23 @@ impl Device {
 
     pub fn notified(&mut self, number: u16) {
         assert!(self.status & 4 != 0, "notified before DRIVER_OK");
-        let mut queue = self.queues[usize::from(number)];
+        let queue = self.queues[usize::from(number)];
         assert!(queue.enabled);
         assert_eq!(self.u16_at(queue.driver), 1, "who looks itself wants no interrupts");
+        self.serve_what_waits(number);
+    }
+
+    /// Answers the requests of a queue that can be answered now.
+    pub fn serve_what_waits(&mut self, number: u16) {
+        let mut queue = self.queues[usize::from(number)];
         while queue.taken != self.u16_at(queue.driver + 2) {
-            self.requests += 1;
             let head = self.u16_at(queue.driver + 4 + u64::from(queue.taken % queue.size) * 2);
+            let parts = self.chain(&queue, head);
+            let room: Vec<_> = parts.iter().filter(|part| part.writes).map(|part| part.length as usize).collect();
+            if !self.function.has_answer(&room) {
+                break;
+            }
+            self.requests += 1;
             queue.taken = queue.taken.wrapping_add(1);
             let faults = if self.requests > self.faults.after { self.faults.clone() } else { Faults::default() };
             if faults.needs_reset {
