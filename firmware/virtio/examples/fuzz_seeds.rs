@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use stream::{BLOCK, Device, ENTROPY, SCSI_HOST};
+use stream::{BLOCK, CONSOLE, Device, ENTROPY, SCSI_HOST};
 
 fn main() -> ExitCode {
     let Some(directory) = std::env::args_os().nth(1) else {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let directory = Path::new(&directory);
-    let virtio = [SCSI_HOST, BLOCK, ENTROPY].map(Device::honest);
+    let virtio = [SCSI_HOST, BLOCK, ENTROPY, CONSOLE].map(Device::honest);
     let result = write(directory, "virtio", &virtio).and_then(|()| write(directory, "pci", &[space::honest()]));
     match result {
         Ok(()) => ExitCode::SUCCESS,

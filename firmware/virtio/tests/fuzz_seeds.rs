@@ -5,13 +5,14 @@ mod space;
 #[path = "support/stream.rs"]
 mod stream;
 
-use stream::{BLOCK, Device, Done, ENTROPY, SCSI_HOST};
+use stream::{BLOCK, CONSOLE, Device, Done, ENTROPY, SCSI_HOST};
 
 #[test]
 fn a_device_that_does_as_it_should_is_used_to_the_end() {
     for (kind, expected) in [
         (BLOCK, Done { reads: 4, writes: 4, flushes: 1, ..Done::default() }),
         (SCSI_HOST, Done { reads: 1, writes: 1, flushes: 1, units: 1, ..Done::default() }),
+        (CONSOLE, Done { reads: 100, writes: 100, ..Done::default() }),
         (ENTROPY, Done { random: 1, ..Done::default() }),
     ] {
         let stream = Device::honest(kind);

@@ -52,6 +52,7 @@ const BASE: u64 = 0x0a00_0000;
 const SIZE: u64 = 0x200;
 
 mod register {
+    pub const QUEUE_SEL: u64 = 0x030;
     pub const QUEUE_NUM: u64 = 0x038;
     pub const QUEUE_NOTIFY: u64 = 0x050;
     pub const STATUS: u64 = 0x070;
@@ -110,15 +111,27 @@ pub struct Forged {
     pub step: u16,
 }
 
+/// Queues of a device that the guest may use.
+const QUEUES: usize = 3;
+
+/// What the guest told of a queue.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    descriptors: u64,
+    driver: u64,
+    /// The used ring.
+    ring: u64,
+    size: u16,
+}
+
 /// A device that lies.
 #[derive(Clone, Debug)]
 pub struct Device {
     lie: Lie,
     notifications: u64,
-    descriptors: u64,
-    driver: u64,
-    ring: u64,
-    size: u16,
+    queues: [Queue; QUEUES],
+    /// The queue that registers are of.
+    selected: u64,
     reads: u64,
     /// Whether DEVICE_NEEDS_RESET is set.
     needs_reset: bool,
@@ -127,7 +140,14 @@ pub struct Device {
 impl Device {
     /// The device of a lie.
     pub fn new(lie: Lie) -> Self {
-        Self { lie, notifications: 0, descriptors: 0, driver: 0, ring: 0, size: 1, reads: 0, needs_reset: false }
+        Self {
+            lie,
+            notifications: 0,
+            queues: [Queue { descriptors: 0, driver: 0, ring: 0, size: 1 }; QUEUES],
+            selected: 0,
+            reads: 0,
+            needs_reset: false,
+        }
     }
 
     /// What it does wrong.
@@ -142,31 +162,30 @@ impl Device {
     }
 
     /// Where the type of the request is to be found that this write notifies, when that makes a difference.
-    pub fn asks(&self, offset: u64) -> Option<Rings> {
-        let asks = self.lie.writes && offset == register::QUEUE_NOTIFY;
-        asks.then_some(Rings { descriptors: self.descriptors, driver: self.driver, size: self.size })
+    pub fn asks(&self, offset: u64, value: u64) -> Option<Rings> {
+        if !self.lie.writes || offset != register::QUEUE_NOTIFY {
+            return None;
+        }
+        let Queue { descriptors, driver, size, .. } = *self.queues.get(usize::try_from(value).ok()?)?;
+        Some(Rings { descriptors, driver, size })
     }
 
     /// The guest writes a register; `request` is the type of the request that [`Self::asks`] asks for.
     pub fn write(&mut self, offset: u64, value: u64, request: Option<u32>) -> Outcome {
-        let low = |old: u64| old & !0xffff_ffff | value & 0xffff_ffff;
-        let high = |old: u64| old & 0xffff_ffff | value << 32;
         match offset {
-            register::QUEUE_NUM => self.size = u16::try_from(value).unwrap_or(u16::MAX).max(1),
-            register::QUEUE_DESC_LOW => self.descriptors = low(self.descriptors),
-            register::QUEUE_DESC_HIGH => self.descriptors = high(self.descriptors),
-            register::QUEUE_DRIVER_LOW => self.driver = low(self.driver),
-            register::QUEUE_DRIVER_HIGH => self.driver = high(self.driver),
-            register::QUEUE_DEVICE_LOW => self.ring = low(self.ring),
-            register::QUEUE_DEVICE_HIGH => self.ring = high(self.ring),
-            register::QUEUE_NOTIFY => return self.notify(request),
+            register::QUEUE_SEL => self.selected = value,
+            register::QUEUE_NOTIFY => return self.notify(value, request),
             register::STATUS if value == 0 => self.needs_reset = false,
-            _ => {}
+            _ => {
+                if let Some(queue) = queue(&mut self.queues, self.selected) {
+                    queue.write(offset, value);
+                }
+            }
         }
         Outcome::Pass
     }
 
-    fn notify(&mut self, request: Option<u32>) -> Outcome {
+    fn notify(&mut self, number: u64, request: Option<u32>) -> Outcome {
         // What comes behind the first that goes wrong goes wrong, whatever it is.
         if self.lie.writes && request != Some(WRITE) && self.notifications < self.lie.from {
             return Outcome::Pass;
@@ -175,7 +194,8 @@ impl Device {
         if self.notifications < self.lie.from {
             return Outcome::Pass;
         }
-        let honest = Forged { ring: self.ring, size: self.size, id: 0, length: 1, step: 1 };
+        let Some(Queue { ring, size, .. }) = queue(&mut self.queues, number).copied() else { return Outcome::Pass };
+        let honest = Forged { ring, size, id: 0, length: 1, step: 1 };
         match self.lie.fault {
             Fault::Silent => Outcome::Drop,
             Fault::NeedsReset => {
@@ -203,6 +223,27 @@ impl Device {
             (Fault::Reset, register::STATUS) if soon && value == 0 => 1,
             (Fault::NeedsReset, register::STATUS) if self.needs_reset => value | DEVICE_NEEDS_RESET,
             _ => value,
+        }
+    }
+}
+
+fn queue(queues: &mut [Queue; QUEUES], number: u64) -> Option<&mut Queue> {
+    queues.get_mut(usize::try_from(number).ok()?)
+}
+
+impl Queue {
+    fn write(&mut self, offset: u64, value: u64) {
+        let low = |old: u64| old & !0xffff_ffff | value & 0xffff_ffff;
+        let high = |old: u64| old & 0xffff_ffff | value << 32;
+        match offset {
+            register::QUEUE_NUM => self.size = u16::try_from(value).unwrap_or(u16::MAX).max(1),
+            register::QUEUE_DESC_LOW => self.descriptors = low(self.descriptors),
+            register::QUEUE_DESC_HIGH => self.descriptors = high(self.descriptors),
+            register::QUEUE_DRIVER_LOW => self.driver = low(self.driver),
+            register::QUEUE_DRIVER_HIGH => self.driver = high(self.driver),
+            register::QUEUE_DEVICE_LOW => self.ring = low(self.ring),
+            register::QUEUE_DEVICE_HIGH => self.ring = high(self.ring),
+            _ => {}
         }
     }
 }
@@ -235,6 +276,20 @@ mod tests {
         }
         let mut silent = device(Fault::Silent, 1);
         assert_eq!(silent.write(register::QUEUE_NOTIFY, 0, None), Outcome::Drop);
+    }
+
+    #[test]
+    fn answers_are_forged_in_the_queue_that_is_notified() {
+        let mut device = device(Fault::Status, 1);
+        assert_eq!(device.write(register::QUEUE_SEL, 1, None), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_NUM, 4, None), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_DEVICE_LOW, 0x4000_1200, None), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_SEL, 9, None), Outcome::Pass);
+        assert_eq!(device.write(register::QUEUE_DEVICE_LOW, 0x4000_2200, None), Outcome::Pass);
+        let forged = |ring, size| Outcome::Forge(Forged { ring, size, id: 0, length: 1, step: 1 });
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 1, None), forged(0x4000_1200, 4));
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 0, None), forged(0x1_4000_0200, 8));
+        assert_eq!(device.write(register::QUEUE_NOTIFY, 9, None), Outcome::Pass);
     }
 
     #[test]
@@ -275,9 +330,9 @@ mod tests {
         ] {
             assert_eq!(counts.write(offset, value, None), Outcome::Pass);
         }
-        assert_eq!(counts.asks(register::STATUS), None);
+        assert_eq!(counts.asks(register::STATUS, 0), None);
         let rings = Rings { descriptors: 0x1_4000_0000, driver: 0x2_4000_0100, size: 4 };
-        assert_eq!(counts.asks(register::QUEUE_NOTIFY), Some(rings));
+        assert_eq!(counts.asks(register::QUEUE_NOTIFY, 0), Some(rings));
         for (request, outcome) in [
             (Some(0), Outcome::Pass),
             (Some(WRITE), Outcome::Pass),
@@ -288,7 +343,7 @@ mod tests {
         ] {
             assert_eq!(counts.write(register::QUEUE_NOTIFY, 0, request), outcome, "{request:?}");
         }
-        assert_eq!(device(Fault::Silent, 1).asks(register::QUEUE_NOTIFY), None);
+        assert_eq!(device(Fault::Silent, 1).asks(register::QUEUE_NOTIFY, 0), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use virtio::block::Block;
+use virtio::console::Console;
 use virtio::mmio::MmioTransport;
 use virtio::scsi::Host;
 use virtio::transport::Registers;
@@ -25,6 +26,7 @@ pub struct Device {
 pub const SCSI_HOST: u8 = 1;
 pub const BLOCK: u8 = 2;
 pub const ENTROPY: u8 = 3;
+pub const CONSOLE: u8 = 4;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -77,6 +79,15 @@ impl Device {
             done.random += usize::from(entropy::read(self, transport, setup, virtio::REQUEST_TIMEOUT).is_ok());
             return done;
         }
+        if transport.device_type() == device_type::CONSOLE {
+            let console = Console::start(self, transport, setup, virtio::REQUEST_TIMEOUT);
+            let Ok(mut console) = console else { return done };
+            for _ in 0..100 {
+                done.writes += usize::from(console.write(&[0; 1500]).is_ok());
+                done.reads += usize::from(console.read().is_ok_and(|byte| byte.is_some()));
+            }
+            return done;
+        }
         if transport.device_type() == device_type::BLOCK {
             let Ok(mut block) = Block::start(self, transport, setup) else { return done };
             assert!(block.max_transfer().is_multiple_of(block.medium().block_size));
@@ -117,9 +128,10 @@ impl Registers for Device {
         match offset {
             0 => 0x7472_6976,
             4 => 2,
-            8 => match self.next(self.honest.unwrap_or_default()) % 4 {
+            8 => match self.next(self.honest.unwrap_or_default()) % 5 {
                 SCSI_HOST => self.or(device_type::SCSI_HOST),
                 ENTROPY => self.or(device_type::ENTROPY),
+                CONSOLE => self.or(device_type::CONSOLE),
                 _ => self.or(device_type::BLOCK),
             },
             0x10 => self.or(!READ_ONLY),

@@ -162,7 +162,7 @@ fn store(state: &mut State, address: u64, size: u8, value: u64) -> Option<()> {
     {
         return Some(());
     }
-    let asked = virtio(&mut state.host, address).and_then(|(device, offset)| device.asks(offset));
+    let asked = virtio(&mut state.host, address).and_then(|(device, offset)| device.asks(offset, value));
     let request = asked.and_then(|rings| state.host.request_type(rings));
     let outcome =
         virtio(&mut state.host, address).map(|(device, offset)| (device.write(offset, value, request), device.lie()));
