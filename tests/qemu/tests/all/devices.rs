@@ -67,3 +67,17 @@ fn entropy_devices_that_do_not_do_their_part() -> Result<()> {
     }
     Ok(())
 }
+
+/// After boot services no device of the firmware's touches memory, of which a console would when somebody types.
+#[test]
+fn a_console_is_reset_for_what_comes_after_boot_services() -> Result<()> {
+    present(&workspace::efi_check())?;
+    let machine = PLAIN.machine().kernel(workspace::efi_check()).append("only=exit");
+    let console = ["-chardev", "null,id=line", "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=line"];
+    let finished = run(&machine.args(console).args(["-trace", "virtio_set_status"]), BOOT_LIMIT)?;
+    all_hold(&finished)?;
+    let statuses = finished.errors.lines().filter_map(|line| line.rsplit_once(" val ").map(|(_, status)| status));
+    let statuses: Vec<_> = statuses.collect();
+    ensure!(statuses.contains(&"15") && statuses.last() == Some(&"0"), "{}{statuses:?}", finished.report());
+    Ok(())
+}
