@@ -154,7 +154,7 @@ fn over_a_virtio_console(controller: &[&str]) -> Result<()> {
     shell.0.send("1\r")?;
     shell.begin()?;
     let words = "console=hvc0 root=LABEL=realmfw-root realmfw.mode=check realmfw.loader=kernel efi=debug panic=-1";
-    shell.0.send(&format!("fs0:\\linux.efi initrd=\\initrd.img {words}\r"))?;
+    shell.0.send(&format!("fs0:\\EFI\\debian\\linux.efi initrd=\\initrd.img {words}\r"))?;
     shell.0.expect("EFI stub: ")?;
     all_hold(&shell.0.wait()?)
 }
