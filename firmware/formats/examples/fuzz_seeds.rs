@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ("pe", support::image::all()),
         ("device_path", support::device_paths()),
         ("device_path_text", support::device_path_texts()),
+        ("compressed", support::compressed::all().into_iter().map(|(compressed, _)| compressed).collect()),
         ("fw_cfg", vec![support::fw_cfg_directory()]),
         ("kernel_and_strings", vec![kernel, b"a\0b\0\0\0".to_vec()]),
         ("boot_options", support::load_options()),

@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod arm64_image;
 pub mod bootorder;
 pub mod char16;
+pub mod compressed;
 pub mod device_path;
 pub mod device_tree;
 pub mod fw_cfg;

@@ -72,6 +72,13 @@ fn device_path_texts() {
 }
 
 #[test]
+fn compressed_data() {
+    let seeds: Vec<_> = support::compressed::all().into_iter().map(|(compressed, _)| compressed).collect();
+    // Most of the longest one is not for the sake of its form.
+    run(&seeds.into_iter().filter(|seed| seed.len() < 1000).collect::<Vec<_>>(), exercise::compressed);
+}
+
+#[test]
 fn fw_cfg_directories() {
     run(&[support::fw_cfg_directory()], exercise::fw_cfg);
 }

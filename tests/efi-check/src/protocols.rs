@@ -8,7 +8,7 @@ use r_efi::efi::{self, Boolean, Status};
 use r_efi::protocols::simple_text_input::{self, InputKey};
 use r_efi::protocols::simple_text_input_ex::{self as input_ex, KeyData};
 use r_efi::protocols::{
-    device_path, device_path_utilities, load_file2, memory_attribute, rng, simple_text_output, timestamp,
+    decompress, device_path, device_path_utilities, load_file2, memory_attribute, rng, simple_text_output, timestamp,
 };
 
 use crate::env::{self, bs, free, pool};
@@ -20,6 +20,7 @@ pub fn run() {
     random();
     timestamp();
     supported_version();
+    decompression();
     memory_attributes();
     initrd();
     paths();
@@ -201,6 +202,52 @@ fn supported_version() {
         let revision = unsafe { (*env::table()).hdr.revision };
         equal("DriverSupportedEfiVersion: length and version", unsafe { protocol.read() }, [8, revision]);
     }
+}
+
+/// "it runs, it runs, it runs.", compressed.
+const COMPRESSED: [u8; 31] = [
+    0x17, 0, 0, 0, 0x1a, 0, 0, 0, 0, 0x0b, 0x3b, 0x6a, 0x4a, 0x1c, 0x03, 0x1f, 0x16, 0x41, 0x35, 0xc5, 0xe0, 0xb2,
+    0x20, 0xe0, 0x4d, 0xe0, 0xea, 0x98, 0x3c, 0x10, 0,
+];
+
+fn decompression() {
+    let protocol: *mut decompress::Protocol = env::locate(&decompress::PROTOCOL_GUID);
+    check("Decompress: there", !protocol.is_null());
+    if protocol.is_null() {
+        return;
+    }
+    let p = unsafe { &*protocol };
+    let mut source = COMPRESSED;
+    let from = source.as_mut_ptr().cast::<c_void>();
+    let (mut size, mut scratch_size) = (0, 0);
+    let info = |of: u32, size: &mut u32, scratch: &mut u32| unsafe { (p.get_info)(protocol, from, of, size, scratch) };
+    status("Decompress: GetInfo", info(31, &mut size, &mut scratch_size), Status::SUCCESS);
+    equal("Decompress: GetInfo: size", size, 26);
+    let (mut more, mut scratch) = (size, scratch_size);
+    status("Decompress: GetInfo: too short", info(30, &mut more, &mut scratch), Status::INVALID_PARAMETER);
+    status("Decompress: GetInfo: no header", info(7, &mut more, &mut scratch), Status::INVALID_PARAMETER);
+
+    let scratch = pool(scratch_size as usize);
+    let mut original = [0xee_u8; 32];
+    let to = original.as_mut_ptr().cast::<c_void>();
+    let expand =
+        |of, size, scratch_size| unsafe { (p.decompress)(protocol, from, of, to, size, scratch.cast(), scratch_size) };
+    let too_small = expand(31, size - 1, scratch_size);
+    let no_scratch = expand(31, size, scratch_size - 1);
+    let too_short = expand(30, size, scratch_size);
+    let untouched = original == [0xee; 32];
+    let expands = expand(31, size, scratch_size);
+    let is_right = original.starts_with(b"it runs, it runs, it runs.") && original[26..] == [0xee; 6];
+    source[10..].fill(0xff);
+    let damaged = expand(31, size, scratch_size);
+    free(scratch);
+    status("Decompress: too little room", too_small, Status::INVALID_PARAMETER);
+    status("Decompress: too little to work with", no_scratch, Status::INVALID_PARAMETER);
+    status("Decompress: too short", too_short, Status::INVALID_PARAMETER);
+    check("Decompress: errors write nothing", untouched);
+    status("Decompress", expands, Status::SUCCESS);
+    check("Decompress: what it expands to", is_right);
+    status("Decompress: damaged", damaged, Status::INVALID_PARAMETER);
 }
 
 fn memory_attributes() {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use formats::Region;
 use formats::arm64_image;
 use formats::char16;
+use formats::compressed::Compressed;
 use formats::device_path::text::{Style, of_node, of_path, to_node, to_path};
 use formats::device_path::{DevicePath, Node, NodeHeader};
 use formats::device_tree::{Error, Header, Seeds, Tree, adopt_copy, clean_chosen, with_boot_arguments, with_event_log};
@@ -281,4 +282,11 @@ pub fn kernel_and_strings(bytes: &[u8]) -> bool {
         assert_eq!(char16::to_string(&back).unwrap(), text);
     }
     arm64_image::Header::parse(bytes).is_ok()
+}
+
+/// Header and blocks, to a buffer of the size that the header tells, if that is not for the sake of its size only.
+pub fn compressed(source: &[u8]) -> bool {
+    let Ok(compressed) = Compressed::parse(source) else { return false };
+    let Ok(size) = u16::try_from(compressed.original_size()) else { return false };
+    compressed.expand(&mut vec![0; size.into()]).is_ok()
 }

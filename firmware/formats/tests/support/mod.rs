@@ -2,6 +2,7 @@
 // Each test crate uses a part of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
+pub mod compressed;
 pub mod exercise;
 pub mod image;
 pub mod machines;

@@ -5,6 +5,7 @@ pub mod block_io;
 mod block_io2;
 mod cc_measurement;
 mod conformance;
+mod decompress;
 mod device_path_text;
 mod device_path_utilities;
 pub mod disk;
@@ -27,9 +28,9 @@ use core::ffi::c_void;
 use formats::device_path::{Builder, LINUX_EFI_INITRD_MEDIA, VT_UTF8};
 use r_efi::efi::{Guid, Handle, Status};
 use r_efi::protocols::{
-    device_path, device_path_from_text, device_path_to_text, device_path_utilities as utilities_protocol, load_file2,
-    memory_attribute as memory_attribute_protocol, rng as rng_protocol, simple_text_input, simple_text_input_ex,
-    simple_text_output, timestamp as timestamp_protocol,
+    decompress as decompress_protocol, device_path, device_path_from_text, device_path_to_text,
+    device_path_utilities as utilities_protocol, load_file2, memory_attribute as memory_attribute_protocol,
+    rng as rng_protocol, simple_text_input, simple_text_input_ex, simple_text_output, timestamp as timestamp_protocol,
 };
 
 use super::services;
@@ -72,6 +73,7 @@ pub fn install() -> Result<(), Status> {
     install_on_new(&utilities_protocol::PROTOCOL_GUID, utilities.cast())?;
     install_on_new(&device_path_to_text::PROTOCOL_GUID, device_path_text::create_to_text().cast())?;
     install_on_new(&device_path_from_text::PROTOCOL_GUID, device_path_text::create_from_text().cast())?;
+    install_on_new(&decompress_protocol::PROTOCOL_GUID, decompress::create().cast())?;
     install_on_new(&unicode_collation::PROTOCOL_GUID, unicode_collation::create().cast())?;
     install_on_new(&reset_notification::PROTOCOL_GUID, reset_notification::create().cast())?;
     install_on_new(&timestamp_protocol::PROTOCOL_GUID, timestamp::create().cast())?;
