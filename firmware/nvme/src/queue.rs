@@ -103,7 +103,8 @@ impl Queue {
         if u16::from_le_bytes([c0, c1]) != self.count {
             return Err(Error::Protocol("completion: command"));
         }
-        self.count = self.count.wrapping_add(1);
+        // FFFFh is no command's identifier (NVMe Base 2.0, 3.3.3.1).
+        self.count = self.count.wrapping_add(1) & 0x7fff;
         // Above these there is how to repeat the command.
         Ok(Some(u32::from(status >> 1 & 0x7ff)))
     }

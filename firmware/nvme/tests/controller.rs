@@ -366,3 +366,14 @@ fn a_scan_ends_with_the_controller() {
     });
     assert_eq!((found, result), (1, Err(Error::Protocol("completion: command"))));
 }
+
+/// Each identifier comes again; one of them never comes.
+#[test]
+#[cfg_attr(miri, ignore = "too slow")]
+fn more_commands_than_identifiers() {
+    let (_, fake, mut controller, namespace) = disk(Faults::default());
+    for _ in 0..70_000 {
+        controller.flush(&namespace).unwrap();
+        fake.0.borrow_mut().commands.clear();
+    }
+}

@@ -201,6 +201,7 @@ impl Device {
         };
         self.machine.0.borrow_mut().pass(self.faults.slow);
         let command = (word(0) >> 16) as u16;
+        assert_ne!(command, 0xffff, "no command's identifier");
         let Queue { address, size, at, second_way, taken, .. } = self.completions[queue];
         assert_ne!((at + 1) % size, taken, "room for the completion");
         let phase = u16::from(!second_way ^ self.faults.stale);
