@@ -168,7 +168,10 @@ impl Code {
             while length >= 7 && bits.take(1)? == 1 {
                 length += 1;
             }
-            *lengths.get_mut(at).ok_or(Corrupted)? = u8::try_from(length).map_err(|_| Corrupted)?;
+            if length > MAX_LENGTH {
+                return Err(Corrupted);
+            }
+            *lengths.get_mut(at).ok_or(Corrupted)? = length as u8;
             Ok(if Some(at + 1) == skip_at { 1 + bits.take(2)? } else { 1 })
         })
     }

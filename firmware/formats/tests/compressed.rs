@@ -78,7 +78,7 @@ fn codes_that_cannot_be_are_told() {
     // One symbol of the code of lengths, of bytes, of distances: the byte 65.
     let valid = [(1, 16), (0, 5), (0, 5), (0, 9), (65, 9), (0, 4), (0, 4)];
     assert_eq!(expand(&raw(&valid)), Ok(vec![65]));
-    let wrong: [(&str, &[Field]); 10] = [
+    let wrong: [(&str, &[Field]); 11] = [
         ("the only length is none", &[(1, 16), (0, 5), (19, 5), (0, 9), (65, 9), (0, 4), (0, 4)]),
         ("the only character is none", &[(1, 16), (0, 5), (0, 5), (0, 9), (510, 9), (0, 4), (0, 4)]),
         ("the only distance is none", &[(1, 16), (0, 5), (0, 5), (0, 9), (65, 9), (0, 4), (14, 4)]),
@@ -86,6 +86,11 @@ fn codes_that_cannot_be_are_told() {
         ("fewer words than there can be", &[(1, 16), (2, 5), (1, 3), (2, 3)]),
         ("no word at all", &[(1, 16), (2, 5), (0, 3), (0, 3)]),
         ("a word of 17 bits", &[(1, 16), (1, 5), (7, 3), (0x3ff, 10), (0, 1)]),
+        // Two words of one bit would do.
+        (
+            "a word of 17 bits beside others",
+            &[(1, 16), (3, 5), (1, 3), (1, 3), (7, 3), (0x3ff, 10), (0, 1), (0, 2), (0, 9), (65, 9), (0, 4), (0, 4)],
+        ),
         ("a length for ever", &[(1, 16), (1, 5), (7, 3), (usize::MAX, 63), (usize::MAX, 63), (usize::MAX, 63)]),
         (
             "20 lengths of lengths",
