@@ -45,10 +45,13 @@ impl<P: Platform, T: Transport> Device<P, T> {
     ) -> Result<Self, Error> {
         let features = transport::negotiate(&platform, &transport, wanted, setup.needs_access_platform)?;
         let queue = enable_queue(&platform, &mut transport, queue_number)?;
-        beside(&platform, &mut transport)?;
+        // From here on what fails resets the device, which knows where the queue is.
+        let mut device =
+            Self { platform, transport, queue, queue_number, features, timeout: REQUEST_TIMEOUT, broken: false };
+        beside(&device.platform, &mut device.transport)?;
         let ready = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK;
-        transport.set_status(ready);
-        Ok(Self { platform, transport, queue, queue_number, features, timeout: REQUEST_TIMEOUT, broken: false })
+        device.transport.set_status(ready);
+        Ok(device)
     }
 
     /// Whether a feature was agreed.

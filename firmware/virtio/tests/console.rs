@@ -185,6 +185,7 @@ fn a_queue_that_is_missing_is_told() {
     let rig = Rig::new(Faults::default());
     rig.machine.0.borrow_mut().allocations_left = Some(1);
     assert_eq!(rig.mmio().err(), Some(Error::NoMemory));
+    assert_eq!((rig.device.borrow().status, rig.machine.shared_blocks()), (0, 0), "reset: it has one of the queues");
 }
 
 #[test]
