@@ -85,10 +85,12 @@ impl Attached {
 /// Uses the device, if there is one. One that fails is reset and not used again.
 fn with(operation: &dyn Fn(&mut Attached) -> Result<Option<u8>, Error>) -> Option<u8> {
     let mut guard = ATTACHED.try_lock()?;
-    operation(guard.as_mut()?).unwrap_or_else(|error| {
-        let attached = guard.take();
-        drop(guard);
-        log::warn!("virtio at {}: {error}", attached?.place);
+    let attached = guard.as_mut()?;
+    operation(attached).unwrap_or_else(|error| {
+        // Once, on the UART alone. Its memory stays: who tells of a fault must not have to wait for the heap or the pool.
+        if error != Error::Broken {
+            log::warn!("virtio at {}: {error}", attached.place);
+        }
         None
     })
 }
