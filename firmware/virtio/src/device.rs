@@ -105,7 +105,6 @@ impl<P: Platform, T: Transport> Device<P, T> {
     /// Gives the device up when `error` says that it broke the protocol or does not answer.
     pub(crate) fn judge(&mut self, error: Error) -> Error {
         if error.is_fatal() {
-            self.broken = true;
             self.quiesce();
         }
         error
@@ -134,9 +133,11 @@ impl<P: Platform, T: Transport> Device<P, T> {
 
     /// Resets the device: it touches no memory from then on.
     pub fn quiesce(&mut self) {
-        self.broken = true;
-        // A device that does not finish its reset is as far away as a driver can bring it.
-        let _ = transport::reset(&self.platform, &self.transport);
+        if !self.broken {
+            self.broken = true;
+            // A device that does not finish its reset is as far away as a driver can bring it.
+            let _ = transport::reset(&self.platform, &self.transport);
+        }
     }
 }
 

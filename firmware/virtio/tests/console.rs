@@ -161,6 +161,9 @@ fn a_device_that_lies_about_its_input_is_not_used_again() {
         assert_eq!(rig.device.borrow().status, 0, "reset: {error}");
         assert_eq!(console.read(), Err(Error::Broken));
         assert_eq!(console.write(b"text"), Err(Error::Broken));
+        drop(console);
+        // Each may take as long as a reset has at most: one at the start, one when it lied.
+        assert_eq!(rig.device.borrow().resets, 2, "{error}");
     }
 }
 
