@@ -12,8 +12,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// What can be wrong with a device or a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// The registers are not those of a virtio device.
-    #[error("no virtio registers: {0}")]
+    /// The registers are not those of such a device, or not to be had.
+    #[error("no registers: {0}")]
     Registers(&'static str),
     /// The device has no VIRTIO_F_VERSION_1.
     #[error("legacy device: no VIRTIO_F_VERSION_1")]

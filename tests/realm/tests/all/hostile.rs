@@ -154,7 +154,7 @@ fn pci_functions_that_lie() -> Result<()> {
     let disk = std::env::temp_dir().join(format!("realm-pci-{}.img", std::process::id()));
     fs::write(&disk, Volume::new(&fs::read(workspace::uefi_walk())?)?.on_gpt())?;
     let legacy = "legacy device: no VIRTIO_F_VERSION_1";
-    let nowhere = "no virtio registers: not within a BAR";
+    let nowhere = "no registers: not within a BAR";
     let lies = [
         ("circle", &[legacy][..]),
         ("changes", &[legacy]),
@@ -167,7 +167,7 @@ fn pci_functions_that_lie() -> Result<()> {
         ("huge", &[nowhere]),
         ("outside", &[nowhere]),
         // Only a SCSI host has queues that are not notified at offset 0.
-        ("multiplier", &["no virtio registers: queue_notify_off"]),
+        ("multiplier", &["no registers: queue_notify_off"]),
     ];
     let mut realm = Realm::firmware(workspace::image());
     let mut expected = Vec::new();
