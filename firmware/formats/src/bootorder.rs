@@ -1,9 +1,8 @@
 //! QEMU's `bootorder`: the devices with a `bootindex`, best first, as Open Firmware names them, and which EFI device
 //! path each name means.
 //!
-//! Sources: QEMU, `hw/core/qdev-fw.c`, `hw/core/sysbus.c`, `hw/pci/pci.c`, `hw/scsi/scsi-bus.c`,
-//! `hw/nvme/ctrl.c`: what the names are
-//! made of; UEFI Specification 2.11, section 10.3: the nodes of device paths.
+//! Sources: QEMU, `hw/core/qdev-fw.c`, `hw/core/sysbus.c`, `hw/pci/pci.c`, `hw/scsi/scsi-bus.c`, `hw/nvme/ctrl.c`: what
+//! the names are made of; UEFI Specification 2.11, section 10.3: the nodes of device paths.
 
 use alloc::vec::Vec;
 
