@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use zerocopy::IntoBytes;
+
 use crate::queue::REQUEST;
 use crate::transport::{Transport, config64};
 use crate::{Data, Device, Direction, Error, Medium, Platform, REQUEST_TIMEOUT, SECTOR, Segment, Setup};
@@ -141,12 +143,8 @@ impl<P: Platform, T: Transport> Block<P, T> {
     }
 
     fn request(&mut self, kind: u32, sector: u64, data: Option<(Data, bool)>) -> Result<(), Error> {
-        let mut header = [0; HEADER_LEN as usize];
-        let fields: [&[u8]; 3] = [&kind.to_le_bytes(), &[0; 4], &sector.to_le_bytes()];
-        for (to, from) in header.iter_mut().zip(fields.into_iter().flatten()) {
-            *to = *from;
-        }
-        self.device.write(HEADER, &header);
+        let header = [u64::from(kind).to_le(), sector.to_le()];
+        self.device.write(HEADER, header.as_bytes());
         self.device.write(STATUS, &[status::NONE]);
         let header = Segment { address: self.device.address(HEADER), length: HEADER_LEN, device_writes: false };
         let answer = Segment { address: self.device.address(STATUS), length: 1, device_writes: true };

@@ -3,6 +3,10 @@
 //! The chain always begins at descriptor 0, so the id that the device returns has one right value, and the used index
 //! one right step. Descriptors are written and never read.
 
+use core::array;
+
+use zerocopy::IntoBytes;
+
 use crate::transport::QueueAddresses;
 use crate::{Error, SharedMemory};
 
@@ -23,7 +27,6 @@ const MAX_SIZE: u16 = 8;
 
 // One page holds the queue and the fixed parts of a request. Alignments: section 2.7.
 const DESCRIPTORS: usize = 0;
-const DESCRIPTOR_LEN: usize = 16;
 const AVAILABLE: usize = 0x100;
 const USED: usize = 0x200;
 /// The offset of the index in both rings, and that of the entries behind it.
@@ -33,8 +36,10 @@ const USED_ELEMENT_LEN: usize = 8;
 /// Where requests have their headers and answers.
 pub const REQUEST: usize = 0x400;
 
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
+// The second half of a descriptor, of which the low 32 bits are the length: flags and the next one's number.
+const NEXT: u64 = 1 << 32;
+const WRITE: u64 = 2 << 32;
+const NEXT_SHIFT: u32 = 48;
 /// VIRTQ_AVAIL_F_NO_INTERRUPT.
 const NO_INTERRUPT: u16 = 1;
 
@@ -95,22 +100,13 @@ impl<M: SharedMemory> Queue<M> {
             return Err(Error::Range);
         }
         self.chain = chain.iter().map(|segment| u64::from(segment.length)).sum();
-        for (number, segment) in (0u16..).zip(chain) {
-            let next = number + 1;
-            let last = usize::from(next) == chain.len();
-            let flags = if last { 0 } else { NEXT } | if segment.device_writes { WRITE } else { 0 };
-            let mut descriptor = [0; DESCRIPTOR_LEN];
-            let fields: [&[u8]; 4] = [
-                &segment.address.to_le_bytes(),
-                &segment.length.to_le_bytes(),
-                &flags.to_le_bytes(),
-                &if last { 0 } else { next }.to_le_bytes(),
-            ];
-            for (to, from) in descriptor.iter_mut().zip(fields.into_iter().flatten()) {
-                *to = *from;
-            }
-            self.memory.write(DESCRIPTORS + usize::from(number) * DESCRIPTOR_LEN, &descriptor);
-        }
+        let descriptors: [[u64; 2]; MAX_CHAIN as usize] = array::from_fn(|number| {
+            let Some(segment) = chain.get(number) else { return [0; 2] };
+            let (next, writes) = (number as u64 + 1, if segment.device_writes { WRITE } else { 0 });
+            let follow = if next < chain.len() as u64 { NEXT | next << NEXT_SHIFT } else { 0 };
+            [segment.address.to_le(), (u64::from(segment.length) | writes | follow).to_le()]
+        });
+        self.memory.write(DESCRIPTORS, descriptors.as_bytes());
         // The head is descriptor 0.
         self.memory.store16(AVAILABLE + RING + usize::from(self.available % self.size) * 2, 0);
         self.available = self.available.wrapping_add(1);
