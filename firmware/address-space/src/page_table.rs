@@ -121,17 +121,18 @@ pub struct PageTable<M> {
     memory: M,
 }
 
+/// Levels are 0 to [`LAST_LEVEL`], so that nothing wraps; checks of that would be most of a walk.
 fn level_shift(level: u32) -> u32 {
-    39 - 9 * level
+    39_u32.wrapping_sub(level.wrapping_mul(9))
 }
 
 fn level_size(level: u32) -> u64 {
-    1 << level_shift(level)
+    1_u64.wrapping_shl(level_shift(level))
 }
 
 fn index(address: u64, level: u32) -> usize {
     // The mask keeps nine bits, which any usize holds.
-    ((address >> level_shift(level)) & 0x1ff) as usize
+    (address.wrapping_shr(level_shift(level)) & 0x1ff) as usize
 }
 
 fn check(range: &Range<u64>) -> Result<(), Error> {
@@ -145,6 +146,15 @@ fn is_table(entry: u64, level: u32) -> bool {
 
 fn is_mapped(entry: u64) -> bool {
     entry & (VALID | MAPPED) != 0
+}
+
+fn memory_type(entry: u64) -> MemoryType {
+    match (entry & ATTR_INDEX_MASK) >> ATTR_INDEX_SHIFT {
+        0 => MemoryType::Device,
+        1 => MemoryType::NonCacheable,
+        2 => MemoryType::WriteThrough,
+        _ => MemoryType::WriteBack,
+    }
 }
 
 /// A page and a block differ in one bit.
@@ -180,22 +190,20 @@ impl Leaf {
     }
 
     fn decode(entry: u64, address: u64) -> Self {
-        let memory = match (entry & ATTR_INDEX_MASK) >> ATTR_INDEX_SHIFT {
-            0 => MemoryType::Device,
-            1 => MemoryType::NonCacheable,
-            2 => MemoryType::WriteThrough,
-            _ => MemoryType::WriteBack,
-        };
-        let protection = Protection {
-            read_protect: entry & VALID == 0,
-            read_only: entry & READ_ONLY != 0,
-            execute_never: entry & EXECUTE_NEVER != 0,
-        };
-        Self { memory, protection, output_offset: (entry & ADDRESS_MASK).wrapping_sub(address) }
+        let output_offset = (entry & ADDRESS_MASK).wrapping_sub(address);
+        Self { memory: memory_type(entry), protection: Protection::of(entry), output_offset }
     }
 }
 
 impl Protection {
+    fn of(entry: u64) -> Self {
+        Self {
+            read_protect: entry & VALID == 0,
+            read_only: entry & READ_ONLY != 0,
+            execute_never: entry & EXECUTE_NEVER != 0,
+        }
+    }
+
     fn apply(self, entry: u64) -> u64 {
         let mut entry = (entry & !(VALID | READ_ONLY | EXECUTE_NEVER)) | MAPPED;
         if !self.read_protect {
@@ -339,14 +347,17 @@ impl<M: TableMemory> PageTable<M> {
 
     /// Changes the protection of every page of `range` by `change`.
     ///
-    /// Nothing is changed when a page is not mapped. When a block must be split and no table is left, pages
-    /// before it are changed already.
+    /// Nothing is changed when a page is not mapped or a device's. When a block must be split and no table is left,
+    /// pages before it are changed already.
     ///
     /// # Errors
-    /// [`Error::Range`], [`Error::NotMapped`], [`Error::OutOfTables`].
+    /// [`Error::Range`], [`Error::NotMapped`] (also for a device's page), [`Error::OutOfTables`].
     pub fn protect(&mut self, range: Range<u64>, change: impl Fn(Protection) -> Protection) -> Result<(), Error> {
         check(&range)?;
-        self.visit(self.root, 0, range.clone(), &mut |_, _| Ok(()))?;
+        self.visit(self.root, 0, range.clone(), &mut |entry, _| match memory_type(entry) {
+            MemoryType::Device => Err(Error::NotMapped),
+            _ => Ok(()),
+        })?;
         let result = self.protect_table(self.root, 0, range, &change);
         self.memory.synchronize();
         result
@@ -364,19 +375,18 @@ impl<M: TableMemory> PageTable<M> {
         while at < range.end {
             let slot_end = (at / size).saturating_add(1).saturating_mul(size);
             let end = slot_end.min(range.end);
-            let base = at & !(size - 1);
             let slot = index(at, level);
             let entry = self.memory.read(table, slot);
             if is_table(entry, level) {
                 self.protect_table(entry & ADDRESS_MASK, level + 1, at..end, change)?;
             } else if is_mapped(entry) {
-                let leaf = Leaf::decode(entry, base);
-                let protection = change(leaf.protection);
-                if protection != leaf.protection {
+                let old = Protection::of(entry);
+                let protection = change(old);
+                if protection != old {
                     if end - at == size {
                         self.memory.write(table, slot, protection.apply(entry));
                     } else {
-                        let next = self.split(table, slot, level, base, leaf)?;
+                        let next = self.split(table, slot, level, entry)?;
                         self.protect_table(next, level + 1, at..end, change)?;
                     }
                 }
@@ -389,13 +399,13 @@ impl<M: TableMemory> PageTable<M> {
     }
 
     /// Replaces a block by a table that maps the same.
-    fn split(&mut self, table: u64, slot: usize, level: u32, base: u64, leaf: Leaf) -> Result<u64, Error> {
+    fn split(&mut self, table: u64, slot: usize, level: u32, block: u64) -> Result<u64, Error> {
         let next = self.memory.allocate().ok_or(Error::OutOfTables)?;
-        let size = level_size(level + 1);
-        let mut address = base;
-        for entry in 0..ENTRIES {
-            self.memory.write(next, entry, leaf.encode(address, level + 1, self.regime));
-            address = address.wrapping_add(size);
+        let mut part = at_level(block, level + 1);
+        for slot in 0..ENTRIES {
+            self.memory.write(next, slot, part);
+            // The bits of the address are the parts' sizes.
+            part = part.wrapping_add(level_size(level + 1));
         }
         // The new table must be in memory before it can be walked, the old block out of the TLB before that.
         self.memory.write(table, slot, 0);

@@ -126,7 +126,7 @@ fn a_tebibyte_takes_a_handful_of_tables() {
 #[test]
 fn the_shared_bit_goes_into_the_output_and_stays_when_split() {
     let mut t = tables(8);
-    t.map(0x800_0000..0xa00_0000, Leaf::device(1 << 40)).unwrap();
+    t.map(0x800_0000..0xa00_0000, Leaf { output_offset: 1 << 40, ..data() }).unwrap();
     assert_eq!(walk(&t, 0x900_0018).unwrap().0, (1 << 40) + 0x900_0018);
     t.protect(0x900_0000..0x900_1000, |p| Protection { read_only: true, ..p }).unwrap();
     assert_eq!(walk(&t, 0x900_0018).unwrap().0, (1 << 40) + 0x900_0018);
@@ -192,6 +192,16 @@ fn holes_and_differences_are_told_apart() {
     assert_eq!(t.query(0..0x2000), Ok(data()));
     t.protect(0x1000..0x2000, |_| Protection::default()).unwrap();
     assert_eq!(t.query(0..0x2000), Err(Error::Mapped));
+}
+
+#[test]
+fn the_protection_of_devices_stays() {
+    let mut t = tables(8);
+    t.map(0..0x2000, data()).unwrap();
+    t.map(0x2000..0x3000, Leaf::device(0)).unwrap();
+    assert_eq!(t.protect(0..0x3000, |_| Protection::default()), Err(Error::NotMapped));
+    assert_eq!(t.query(0..0x2000), Ok(data()));
+    assert_eq!(t.query(0x2000..0x3000), Ok(Leaf::device(0)));
 }
 
 #[test]

@@ -41,12 +41,10 @@ fn status(error: MapError) -> Status {
 }
 
 fn attributes(protection: Protection) -> u64 {
-    let bits = [
-        (protection.read_protect, efi::MEMORY_RP),
-        (protection.read_only, efi::MEMORY_RO),
-        (protection.execute_never, efi::MEMORY_XP),
-    ];
-    bits.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit)
+    let bit = |set, bit| if set { bit } else { 0 };
+    bit(protection.read_protect, efi::MEMORY_RP)
+        | bit(protection.read_only, efi::MEMORY_RO)
+        | bit(protection.execute_never, efi::MEMORY_XP)
 }
 
 fn change(base: PhysicalAddress, length: u64, bits: u64, to: impl Fn(u64, u64) -> u64) -> Result<(), Status> {
@@ -54,15 +52,13 @@ fn change(base: PhysicalAddress, length: u64, bits: u64, to: impl Fn(u64, u64) -
         return Err(Status::INVALID_PARAMETER);
     }
     let range = pages(base, length)?;
-    // Pages that differ are no error here, but devices and holes are.
-    if let Err(error) = memory::protection(range.clone())
-        && error != MapError::Mapped
-    {
-        return Err(status(error));
-    }
     // Its code, its page tables, the runtime services: a client that changes these has no firmware any more.
     if services::is_firmware(&range) {
-        return Err(Status::ACCESS_DENIED);
+        return Err(match memory::protection(range) {
+            // Pages that differ are no error here, but devices and holes are.
+            Ok(_) | Err(MapError::Mapped) => Status::ACCESS_DENIED,
+            Err(error) => status(error),
+        });
     }
     memory::change_protection(range, |protection| {
         let bits = to(attributes(protection), bits);
