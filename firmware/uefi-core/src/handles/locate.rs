@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use r_efi::efi::Guid;
 
-use super::{Handle, HandleDatabase, HandleError, Installed, collect};
+use super::{Handle, HandleDatabase, HandleError, Installed, collect, key};
 use crate::events::Event;
 
 /// A name for a registration, as `RegisterProtocolNotify()` returns it. It may come from a client.
@@ -93,8 +93,11 @@ impl HandleDatabase {
         self.having(&listener.protocol).filter(|(_, p)| p.sequence > listener.reported).min_by_key(|(_, p)| p.sequence)
     }
 
-    fn having(&self, protocol: &Guid) -> impl Iterator<Item = (Handle, &Installed)> {
-        self.entries.iter().filter_map(move |(name, entry)| Some((Handle(name), entry.installed(protocol)?)))
+    fn having(&self, protocol: &Guid) -> impl Iterator<Item = (Handle, &Installed)> + use<'_> {
+        let key = key(protocol);
+        self.entries.iter().filter_map(move |(name, entry)| {
+            Some((Handle(name), entry.protocols.iter().find(|installed| installed.key == key)?))
+        })
     }
 }
 

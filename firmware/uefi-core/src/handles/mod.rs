@@ -78,10 +78,18 @@ pub enum Removal {
 #[derive(Debug)]
 struct Installed {
     protocol: Guid,
+    /// [`key`] of it.
+    key: u128,
     interface: *mut c_void,
     /// Grows with every installation, over the whole database.
     sequence: u64,
     opens: Vec<OpenRecord>,
+}
+
+/// A GUID as one number: a search compares it with all that there are.
+#[inline(never)]
+fn key(protocol: &Guid) -> u128 {
+    u128::from_ne_bytes(*protocol.as_bytes())
 }
 
 #[derive(Debug)]
@@ -139,7 +147,8 @@ impl HandleDatabase {
         interface: *mut c_void,
     ) -> Result<Handle, HandleError> {
         let sequence = self.sequence + 1;
-        let installed = Installed { protocol: *protocol, interface, sequence, opens: Vec::new() };
+        let key = key(protocol);
+        let installed = Installed { protocol: *protocol, key, interface, sequence, opens: Vec::new() };
         let handle = match handle {
             Some(handle) => {
                 let entry = self.entries.get_mut(handle.0).ok_or(HandleError::Invalid)?;
