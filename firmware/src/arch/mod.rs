@@ -39,15 +39,15 @@ pub fn counter_frequency() -> u64 {
     }
 }
 
-/// Lets two microseconds pass, with the CPU at rest until the next event of the stream that the generic timer makes
+/// Lets so many microseconds pass, with the CPU at rest until the next event of the stream that the generic timer makes
 /// (DDI 0487, D12.2.6): Linux rests by it in the same way. EL2 has that stream in another register, and does not rest.
-pub fn pause() {
-    const PAUSES_PER_SECOND: u64 = 500_000;
+pub fn pause(microseconds: u64) {
+    const MICROSECONDS_PER_SECOND: u64 = 1_000_000;
     /// CNTKCTL_EL1.EVNTEN; EVNTI, the bit of the counter whose rise is an event.
     const EVNTEN: u64 = 1 << 2;
     const EVNTI: u32 = 4;
     const LAST_BIT: u32 = 15;
-    let ticks = (counter_frequency() / PAUSES_PER_SECOND).max(1);
+    let ticks = (counter_frequency().saturating_mul(microseconds) / MICROSECONDS_PER_SECOND).max(1);
     let end = counter().saturating_add(ticks);
     let rests = exception_level() == 1;
     let before = CNTKCTL_EL1.get();

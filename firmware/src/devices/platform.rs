@@ -17,6 +17,9 @@ use crate::{log, realm};
 /// less than a millisecond; a host that is busy gets a second round.
 const PROBE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
+/// How long the CPU rests between two looks at a device, in microseconds.
+const PAUSE: u64 = 2;
+
 impl Registers for Mmio {
     fn read8(&self, offset: u64) -> u8 {
         self.read8(offset)
@@ -119,7 +122,7 @@ impl Platform for Machine {
     }
 
     fn pause(&self) {
-        arch::pause();
+        arch::pause(PAUSE);
     }
 }
 

@@ -1,7 +1,10 @@
 //! Text input: the bytes that a terminal sends for a key, decoded as UEFI keys.
 //!
 //! Understood are the sequences of UEFI 2.10, appendix B (VT100+ and VT-UTF8), and those of
-//! xterm and the Linux console, which is what people have in front of them.
+//! xterm and the Linux console, which is what people have in front of them. Among the keys comes
+//! what a terminal answers when it is asked where its cursor is.
+
+use crate::screen::Size;
 
 /// EFI scan codes (UEFI 2.10, table 12.2 and 12.3).
 pub mod scan {
@@ -93,18 +96,19 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct KeyDecoder {
     state: State,
+    report: Option<Size>,
 }
 
 impl KeyDecoder {
     /// A decoder that has seen nothing yet.
     pub const fn new() -> Self {
-        Self { state: State::Ground }
+        Self { state: State::Ground, report: None }
     }
 }
 
 impl Default for KeyDecoder {
     fn default() -> Self {
-        Self { state: State::Ground }
+        Self::new()
     }
 }
 
@@ -112,6 +116,12 @@ impl KeyDecoder {
     /// Whether bytes have been taken that may yet become a key.
     pub fn is_pending(&self) -> bool {
         self.state != State::Ground
+    }
+
+    /// The cursor's position that the terminal reported last, if none has taken it yet: row and
+    /// column from 1, which are the size of a screen whose last cell the cursor is in.
+    pub fn take_report(&mut self) -> Option<Size> {
+        self.report.take()
     }
 
     /// Takes a byte, and returns the key that it completes.
@@ -222,6 +232,10 @@ impl KeyDecoder {
             }
             _ => {
                 let [first, second] = parameters;
+                // The report of a cursor (ECMA-48, CPR). With 1 it is F3 and its modifiers.
+                if byte == b'R' && index == 1 && first > 1 {
+                    self.report = Some(Size { columns: second, rows: first });
+                }
                 let scan = match byte {
                     b'~' => numbered(first),
                     b'P'..=b'S' | b'A'..=b'D' | b'H' | b'F' if first <= 1 => single_shift(byte),
@@ -382,6 +396,22 @@ mod tests {
         assert_eq!(keys(b"\x1b\x1b"), [(scan::ESC, 0), (scan::ESC, 0)]);
         assert_eq!(keys(b"\x1b\x1b[A"), [(scan::ESC, 0), (scan::UP, 0)]);
         assert_eq!(keys(b"\x1b["), [], "the beginning of a sequence is none");
+    }
+
+    #[test]
+    fn the_report_of_a_cursor_is_no_key() {
+        let report = |bytes: &[u8]| {
+            let mut decoder = KeyDecoder::default();
+            let keys: Vec<_> = bytes.iter().filter_map(|&b| decoder.push(b)).map(|key| (key.scan, key.char)).collect();
+            (decoder.take_report().map(|size| (size.rows, size.columns)), keys, decoder.take_report())
+        };
+        assert_eq!(report(b"a\x1b[24;80Rb"), (Some((24, 80)), vec![(0, 0x61), (0, 0x62)], None));
+        assert_eq!(report(b"\x1b[1;5R"), (None, vec![(scan::F3, 0)], None), "control and F3");
+        assert_eq!(report(b"\x1b[R"), (None, vec![(scan::F3, 0)], None));
+        for bytes in [&b"\x1b[24R"[..], b"\x1b[24;80;1R", b"\x1b[?24;80R", b"\x1b[24;80S", b"\x1b[24;80"] {
+            assert_eq!(report(bytes), (None, vec![], None), "{bytes:?}");
+        }
+        assert_eq!(report(b"\x1b[99999;99999R").0, Some((u16::MAX, u16::MAX)));
     }
 
     #[test]

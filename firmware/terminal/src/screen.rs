@@ -10,10 +10,15 @@ pub struct Size {
     pub rows: u16,
 }
 
-/// The text modes. Modes 0 and 1 have the size that the specification gives them; mode 2 is the
-/// size of a graphics console of 800 by 600, which loaders like to choose.
+/// The text modes that there always are. Modes 0 and 1 have the size that the specification gives
+/// them; mode 2 is the size of a graphics console of 800 by 600, which loaders like to choose.
 const MODES: [Size; 3] =
     [Size { columns: 80, rows: 25 }, Size { columns: 80, rows: 50 }, Size { columns: 100, rows: 31 }];
+
+/// The sizes that a terminal is believed: loaders draw their menus on what is left of a row and a
+/// column, and make room for as many cells as there are.
+const SMALLEST: Size = Size { columns: 40, rows: 16 };
+const LARGEST: Size = Size { columns: 512, rows: 256 };
 
 /// Light grey on black, the attribute after a reset.
 const DEFAULT_ATTRIBUTE: u8 = 0x07;
@@ -29,12 +34,15 @@ pub struct ScreenError;
 
 /// What the terminal shows, as far as a program on the other end can know.
 ///
-/// A terminal window may be larger than the mode; the cursor is kept where the mode says it is by
+/// A terminal window may be larger than the mode, unless it is the mode of the size that the
+/// terminal has told; the cursor is kept where the mode says it is by
 /// breaking lines explicitly at the last column.
 #[derive(Clone, Debug)]
 pub struct Screen {
     mode: usize,
     size: Size,
+    /// The size of the mode behind [`MODES`].
+    terminal: Option<Size>,
     attribute: u8,
     column: u16,
     row: u16,
@@ -44,20 +52,45 @@ pub struct Screen {
 impl Default for Screen {
     fn default() -> Self {
         let [size, ..] = MODES;
-        Self { mode: 0, size, attribute: DEFAULT_ATTRIBUTE, column: 0, row: 0, cursor_visible: true }
+        Self { mode: 0, size, terminal: None, attribute: DEFAULT_ATTRIBUTE, column: 0, row: 0, cursor_visible: true }
     }
 }
 
 impl Screen {
     /// The number of modes; each smaller number is a mode.
-    pub const MODE_COUNT: usize = MODES.len();
+    pub fn mode_count(&self) -> usize {
+        MODES.len() + usize::from(self.terminal.is_some())
+    }
 
     /// The size of a mode.
     ///
     /// # Errors
     /// There is no such mode.
-    pub fn mode_size(mode: usize) -> Result<Size, ScreenError> {
-        MODES.get(mode).copied().ok_or(ScreenError)
+    pub fn mode_size(&self, mode: usize) -> Result<Size, ScreenError> {
+        let terminal = self.terminal.filter(|_| mode == MODES.len());
+        MODES.get(mode).copied().or(terminal).ok_or(ScreenError)
+    }
+
+    /// Asks the terminal for its size: it reports the cursor where its last cell stops it
+    /// (ECMA-48, DSR 6). The cursor is then where it was (DECSC, DECRC).
+    pub fn ask_size(sink: &mut impl FnMut(u8)) {
+        send(sink, b"\x1b7\x1b[999;999H\x1b[6n\x1b8");
+    }
+
+    /// Makes a mode of the size that the terminal told, the current one if asked to. A size that
+    /// no program could use is none.
+    pub fn add_terminal(&mut self, told: Size, current: bool) {
+        if told.columns < SMALLEST.columns || told.rows < SMALLEST.rows {
+            return;
+        }
+        let size = Size { columns: told.columns.min(LARGEST.columns), rows: told.rows.min(LARGEST.rows) };
+        self.terminal = Some(size);
+        if current {
+            self.mode = MODES.len();
+            self.size = size;
+            self.column = self.column.min(size.columns - 1);
+            self.row = self.row.min(size.rows - 1);
+        }
     }
 
     /// The current mode.
@@ -80,9 +113,14 @@ impl Screen {
         self.cursor_visible
     }
 
-    /// Mode 0, the default colours, an empty screen and a visible cursor.
+    /// The mode of the terminal or else mode 0, the default colours, an empty screen and a visible
+    /// cursor.
     pub fn reset(&mut self, sink: &mut impl FnMut(u8)) {
+        let terminal = self.terminal;
         *self = Self::default();
+        if let Some(size) = terminal {
+            self.add_terminal(size, true);
+        }
         self.send_attribute(sink);
         send(sink, b"\x1b[?25h");
         self.clear(sink);
@@ -93,7 +131,7 @@ impl Screen {
     /// # Errors
     /// There is no such mode.
     pub fn set_mode(&mut self, mode: usize, sink: &mut impl FnMut(u8)) -> Result<(), ScreenError> {
-        self.size = Self::mode_size(mode)?;
+        self.size = self.mode_size(mode)?;
         self.mode = mode;
         self.clear(sink);
         Ok(())
@@ -328,8 +366,51 @@ mod tests {
         assert_eq!(t.screen.cursor(), (99, 0));
         assert_eq!(t.screen.set_mode(3, &mut |_| ()), Err(ScreenError));
         assert_eq!(t.screen.mode(), 2);
-        assert_eq!(Screen::mode_size(1), Ok(Size { columns: 80, rows: 50 }));
-        assert_eq!(Screen::mode_size(usize::MAX), Err(ScreenError));
+        assert_eq!(t.screen.mode_count(), 3);
+        assert_eq!(t.screen.mode_size(1), Ok(Size { columns: 80, rows: 50 }));
+        assert_eq!(t.screen.mode_size(usize::MAX), Err(ScreenError));
+    }
+
+    #[test]
+    fn the_terminal_s_size_is_one_more_mode() {
+        let size = |columns, rows| Size { columns, rows };
+        let mut t = Terminal::new();
+        Screen::ask_size(&mut |b| t.sent.push(b));
+        assert_eq!(t.sent(), "\x1b7\x1b[999;999H\x1b[6n\x1b8");
+        t.write("abc");
+        t.screen.add_terminal(size(80, 24), false);
+        assert_eq!((t.screen.mode(), t.screen.mode_count()), (0, 4));
+        assert_eq!((t.screen.mode_size(2), t.screen.mode_size(3)), (Ok(size(100, 31)), Ok(size(80, 24))));
+        assert_eq!(t.screen.mode_size(4), Err(ScreenError));
+        assert_eq!(t.screen.set_cursor(0, 24, &mut |_| ()), Ok(()), "what is current stays");
+
+        let mut t = Terminal::new();
+        t.write("abc");
+        t.screen.add_terminal(size(120, 40), true);
+        assert_eq!((t.screen.mode(), t.screen.cursor()), (3, (3, 0)), "the text stays where it is");
+        assert_eq!(t.screen.set_cursor(119, 39, &mut |_| ()), Ok(()));
+        assert_eq!(t.screen.set_mode(0, &mut |_| ()), Ok(()));
+        assert_eq!(t.screen.set_cursor(0, 25, &mut |_| ()), Err(ScreenError));
+        t.screen.reset(&mut |_| ());
+        assert_eq!((t.screen.mode(), t.screen.mode_count()), (3, 4));
+        assert_eq!(t.screen.set_cursor(119, 39, &mut |_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_terminal_is_not_believed_every_size() {
+        let size = |columns, rows| Size { columns, rows };
+        for told in [size(39, 24), size(80, 15), size(0, 2)] {
+            let mut screen = Screen::default();
+            screen.add_terminal(told, true);
+            assert_eq!((screen.mode(), screen.mode_count()), (0, 3), "{told:?}");
+        }
+        for (told, taken) in [(size(40, 16), size(40, 16)), (size(u16::MAX, u16::MAX), size(512, 256))] {
+            let mut screen = Screen::default();
+            assert_eq!(screen.set_cursor(79, 24, &mut |_| ()), Ok(()));
+            screen.add_terminal(told, true);
+            assert_eq!((screen.mode(), screen.mode_size(3)), (3, Ok(taken)));
+            assert_eq!(screen.cursor(), (79.min(taken.columns - 1), 24.min(taken.rows - 1)));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! are made and from which start; `stay` leaves out `ExitBootServices()` and what is behind it;
 //! `return` ends the program at once with EFI_ABORTED; `keys=<number>` prints that many keys as they
 //! are typed before anything else, `serial=<number>` that many bytes of the serial line; `only=reset` ends the program by a
-//! reset that it is told of, `only=blocks` writes to the machine's disks; `realm` says that this is a realm, `fill` has its event log filled;
+//! reset that it is told of, `only=screen` prints the screen's modes at each key, `only=blocks` writes to the machine's disks; `realm` says that this is a realm, `fill` has its event log filled;
 //! `fault=<kind>` makes a fault (see `faults`); `uart=<hex address>` the PL011 that is written to after that (default: QEMU's virt machine).
 //! `read=<path>` reads a file of the volume that the program came from and powers off;
 //! `watchdog=<seconds>` sets the watchdog, 0 disarming it; `stall=<seconds>` stalls for so long and then powers off.
@@ -46,6 +46,7 @@ mod protocols;
 mod read;
 mod report;
 mod reset;
+mod screen;
 mod serial;
 mod tables;
 mod variables;
@@ -97,6 +98,9 @@ extern "efiapi" fn efi_main(image: efi::Handle, table: *mut efi::SystemTable) ->
     }
     if options.asks_for("reset") {
         reset::run();
+    }
+    if options.asks_for("screen") {
+        screen::run();
     }
     if options.asks_for("blocks") {
         disks::machine::run();

@@ -12,7 +12,7 @@ use r_efi::efi::{self, Boolean, Event, Status};
 use r_efi::protocols::simple_text_input::{self, InputKey};
 use r_efi::protocols::simple_text_input_ex::{self as ex, KeyData, KeyNotifyFunction, KeyState, KeyToggleState};
 use spin::Mutex;
-use terminal::{Key, KeyDecoder};
+use terminal::{Key, KeyDecoder, Size};
 
 use super::super::services;
 use crate::arch;
@@ -24,6 +24,9 @@ const QUEUE_LENGTH: usize = 32;
 /// How long after its last byte a sequence is taken as finished, in milliseconds. A terminal
 /// sends a sequence in one go; a person cannot type one that fast.
 const SEQUENCE_TIME_OUT_MS: u64 = 50;
+
+/// In microseconds.
+const MILLISECOND: u64 = 1000;
 
 /// How often registered keys are looked for, in units of 100 ns.
 const NOTIFY_PERIOD: u64 = 200_000;
@@ -184,6 +187,24 @@ fn next_key() -> Option<Key> {
     let mut input = INPUT.lock();
     input.poll();
     input.keys.pop_front()
+}
+
+/// The position of the cursor that the terminal reports within so many milliseconds. Keys that come meanwhile are kept.
+pub fn cursor_report(milliseconds: u64) -> Option<Size> {
+    for waited in 0.. {
+        {
+            let mut input = INPUT.lock();
+            input.poll();
+            if let Some(position) = input.decoder.take_report() {
+                return Some(position);
+            }
+        }
+        if waited == milliseconds {
+            break;
+        }
+        arch::pause(MILLISECOND);
+    }
+    None
 }
 
 fn discard() -> Status {

@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use r_efi::efi::{Boolean, Char16, Status};
 use r_efi::protocols::simple_text_output::{Mode, Protocol};
@@ -11,7 +11,16 @@ use spin::Mutex;
 use terminal::{Screen, ScreenError};
 
 use super::abi::Char16String;
+use super::text_input;
 use crate::devices::console;
+
+/// How long a terminal has to tell its size, in milliseconds, once. One that is farther away is heard when it answers,
+/// but what a program has begun to draw stays as large as it was.
+const ANSWER_TIME_MS: u64 = 100;
+
+/// Whether the terminal has been asked for its size. It is asked by the first program that places what it shows: most
+/// write a line or two, and need not wait.
+static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// What the terminal shows. No call leaves this module while it is locked.
 static SCREEN: Mutex<Option<Screen>> = Mutex::new(None);
@@ -59,7 +68,7 @@ fn publish(screen: &Screen) {
     // Rust reference to it exists.
     unsafe {
         mode.write(Mode {
-            max_mode: small(Screen::MODE_COUNT),
+            max_mode: small(screen.mode_count()),
             mode: small(screen.mode()),
             attribute: i32::from(screen.attribute()),
             cursor_column: i32::from(column),
@@ -83,6 +92,25 @@ fn on_screen<E: IntoStatus>(operation: impl FnOnce(&mut Screen) -> E) -> Status 
     result.into_status()
 }
 
+/// Runs an operation that depends on the size of the screen.
+fn on_sized_screen<E: IntoStatus>(operation: impl FnOnce(&mut Screen) -> E) -> Status {
+    on_screen(|screen| {
+        learn_size(screen);
+        operation(screen)
+    })
+}
+
+fn learn_size(screen: &mut Screen) {
+    let first = !ASKED.swap(true, Ordering::Relaxed);
+    if first {
+        Screen::ask_size(&mut sink);
+        console::flush();
+    }
+    if let Some(size) = text_input::cursor_report(if first { ANSWER_TIME_MS } else { 0 }) {
+        screen.add_terminal(size, first);
+    }
+}
+
 trait IntoStatus {
     fn into_status(self) -> Status;
 }
@@ -104,7 +132,7 @@ fn sink(byte: u8) {
 }
 
 unsafe extern "efiapi" fn reset(_this: *mut Protocol, _extended: Boolean) -> Status {
-    on_screen(|screen| screen.reset(&mut sink))
+    on_sized_screen(|screen| screen.reset(&mut sink))
 }
 
 unsafe extern "efiapi" fn output_string(_this: *mut Protocol, text: *mut Char16) -> Status {
@@ -133,7 +161,9 @@ unsafe extern "efiapi" fn query_mode(
     columns: *mut usize,
     rows: *mut usize,
 ) -> Status {
-    let Ok(size) = Screen::mode_size(mode) else { return Status::UNSUPPORTED };
+    let mut size = None;
+    let status = on_sized_screen(|screen| screen.mode_size(mode).map(|found| size = Some(found)));
+    let Some(size) = size else { return status };
     if columns.is_null() || rows.is_null() {
         return Status::INVALID_PARAMETER;
     }
@@ -146,7 +176,7 @@ unsafe extern "efiapi" fn query_mode(
 }
 
 unsafe extern "efiapi" fn set_mode(_this: *mut Protocol, mode: usize) -> Status {
-    on_screen(|screen| screen.set_mode(mode, &mut sink))
+    on_sized_screen(|screen| screen.set_mode(mode, &mut sink))
 }
 
 unsafe extern "efiapi" fn set_attribute(_this: *mut Protocol, attribute: usize) -> Status {
@@ -154,13 +184,13 @@ unsafe extern "efiapi" fn set_attribute(_this: *mut Protocol, attribute: usize) 
 }
 
 unsafe extern "efiapi" fn clear_screen(_this: *mut Protocol) -> Status {
-    on_screen(|screen| screen.clear(&mut sink))
+    on_sized_screen(|screen| screen.clear(&mut sink))
 }
 
 unsafe extern "efiapi" fn set_cursor_position(_this: *mut Protocol, column: usize, row: usize) -> Status {
-    on_screen(|screen| screen.set_cursor(column, row, &mut sink))
+    on_sized_screen(|screen| screen.set_cursor(column, row, &mut sink))
 }
 
 unsafe extern "efiapi" fn enable_cursor(_this: *mut Protocol, visible: Boolean) -> Status {
-    on_screen(|screen| screen.show_cursor(visible.into(), &mut sink))
+    on_sized_screen(|screen| screen.show_cursor(visible.into(), &mut sink))
 }

@@ -1,5 +1,7 @@
 //! What the console shows, and which other ways to the same kernel there are.
 
+use std::sync::mpsc::{self, Receiver};
+
 use anyhow::{Context, Result, ensure};
 use qemu_tests::scratch::{Scratch, changed};
 use qemu_tests::{BOOT_LIMIT, PLAIN, all_hold, linux_passes, present, run};
@@ -74,4 +76,54 @@ fn registered_keys_are_told_of() -> Result<()> {
     vm.send("x")?;
     vm.expect("ok - RegisterKeyNotify: told of each x")?;
     all_hold(&vm.wait()?)
+}
+
+/// How the terminal is asked for its size.
+const QUERY: &str = "\x1b7\x1b[999;999H\x1b[6n\x1b8";
+
+/// A machine that prints the modes of its screen, with a terminal that has sent `typed`, and what it prints raw.
+fn screen(typed: &str) -> Result<(Vm, Receiver<Vec<u8>>)> {
+    present(&workspace::efi_check())?;
+    let machine = PLAIN.machine().kernel(workspace::efi_check()).append("only=screen");
+    let (to, printed) = mpsc::channel();
+    let mut vm = Vm::start_with(&machine, BOOT_LIMIT, move |bytes| {
+        // Nobody listens where it does not matter.
+        let _ = to.send(bytes.to_vec());
+    })?;
+    vm.expect("screen: 3 modes")?;
+    vm.send(typed)?;
+    vm.expect(QUERY)?;
+    Ok((vm, printed))
+}
+
+/// The terminal is asked for its size, which is a mode then: the current one where the answer is there in time.
+#[test]
+fn the_screen_has_the_terminal_s_size() -> Result<()> {
+    for (told, modes) in [
+        ("40;120", "mode 3 is (120, 40), mode 3 is (120, 40)"),
+        ("24;80", "mode 3 is (80, 24), mode 3 is (80, 24)"),
+        ("60000;99999", "mode 3 is (512, 256), mode 3 is (512, 256)"),
+        ("2;2", "mode 0 is (80, 25), mode 2 is (100, 31)"),
+    ] {
+        let (mut vm, _) = screen(&format!("\x1b[{told}Ra"))?;
+        vm.expect(&format!("screen: {modes}"))?;
+        vm.send("x")?;
+        all_hold(&vm.wait()?)?;
+    }
+    Ok(())
+}
+
+/// A terminal that does not answer is waited for once, and what it says later is there for who asks again.
+#[test]
+fn a_terminal_that_is_late_adds_a_mode() -> Result<()> {
+    let (mut vm, printed) = screen("a")?;
+    vm.expect("screen: mode 0 is (80, 25), mode 2 is (100, 31)")?;
+    vm.send("\x1b[40;120Rb")?;
+    vm.expect("screen: mode 0 is (80, 25), mode 3 is (120, 40)")?;
+    vm.send("x")?;
+    let finished = vm.wait()?;
+    all_hold(&finished)?;
+    let printed: Vec<u8> = printed.iter().flatten().collect();
+    ensure!(String::from_utf8_lossy(&printed).matches(QUERY).count() == 1, "{}asked more than once", finished.report());
+    Ok(())
 }

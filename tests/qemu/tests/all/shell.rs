@@ -37,6 +37,12 @@ impl Shell {
         Ok(shell)
     }
 
+    /// Is a terminal of 40 rows with 120 columns.
+    fn answer(&mut self) -> Result<()> {
+        self.0.expect("\x1b[999;999H\x1b[6n")?;
+        self.0.send("\x1b[40;120R")
+    }
+
     /// Skips what it would do at its start.
     fn begin(&mut self) -> Result<()> {
         self.0.expect("UEFI Interactive Shell v2.2")?;
@@ -143,9 +149,14 @@ fn over_a_virtio_console(controller: &[&str]) -> Result<()> {
     present(&workspace::image())?;
     let machine = with_disk("kernel", PCI)?.args(controller).console_device("virtconsole").reboots();
     let mut shell = Shell(Vm::start(&machine, LIMIT)?);
+    shell.answer()?;
     shell.begin()?;
     shell.prints("echo é─€", &["\né─€\n"])?;
-    shell.prints("mode", &["Col    80 Row    25  *"])?;
+    shell.prints("mode", &["Col    80 Row    25", "Col   120 Row    40"])?;
+    shell.prints("mode 120 40", &[])?;
+    shell.prints("mode", &["Col   120 Row    40  *"])?;
+    let printed = shell.line(&format!("echo {}", "z".repeat(110)))?;
+    ensure!(printed.contains(&"z".repeat(110)), "{}broken before its end", shell.0.report());
     shell.line("setvar Timeout -guid 8be4df61-93ca-11d2-aa0d-00e098032b8c -nv -bs -rt =0x5000")?;
     shell.0.send("reset -w\r")?;
     shell.0.expect("Press a key for the boot menu.")?;

@@ -71,6 +71,8 @@ fn shell_from_fw_cfg() -> Result<()> {
     const PROMPT: &str = "\x1b[0;1;33;40mShell> ";
     let commands = [
         ("ver", "UEFI v2.100 (realmfw, "),
+        // What the terminal says of itself.
+        ("mode", "Col   120 Row    40"),
         ("map", "No mapping found"),
         ("memmap", "Total Memory:            511 MB"),
         ("dh -v", "VenUtf8()"),
@@ -80,6 +82,8 @@ fn shell_from_fw_cfg() -> Result<()> {
         ("\x1b[A", "65 6E 00"),
     ];
     let ended = Realm::firmware(workspace::image()).kernel(workspace::shell()).run_at_console(LIMIT, |vm| {
+        vm.expect("\x1b[999;999H\x1b[6n")?;
+        vm.send("\x1b[40;120R")?;
         vm.expect("any other key to continue")?;
         vm.send("\x1b")?;
         vm.expect(PROMPT)?;
