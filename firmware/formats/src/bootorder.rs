@@ -21,16 +21,20 @@ const HARDWARE_PCI: u8 = 0x01;
 /// Messaging sub-type: SCSI.
 const MESSAGING_SCSI: u8 = 0x02;
 
+/// A namespace that is a device of its own, which one of its controller's QEMU does not tell: behind the type it has
+/// whatever is in memory that it has freed (`hw/nvme/ns.c`).
+const NVME_NS: &str = "nvme-ns";
+
 /// The vendor hardware node that stands for a virtio-mmio device, with its address behind it, as in EDK2.
 pub const VIRTIO_MMIO: Guid = guid(0x837d_ca9e, 0xe874, 0x4d82, [0xb2, 0x9a, 0x23, 0xfe, 0x0e, 0x23, 0xd1, 0xe2]);
 
 /// The names in the file, in its order.
 ///
-/// What is no text is no name of a device, and the lines behind it are not looked at.
+/// A line that is no text is no name of a device, and left out.
 pub fn entries(file: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     let end = file.iter().position(|&byte| byte == 0).unwrap_or(file.len());
-    let text = file.get(..end).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
-    text.lines().filter(|line| !line.is_empty()).map(Entry)
+    let lines = file.get(..end).unwrap_or_default().split(|&byte| byte == b'\n');
+    lines.map(|line| core::str::from_utf8(line).unwrap_or_default()).filter(|line| !line.is_empty()).map(Entry)
 }
 
 /// The place of a device in the file: smaller is better, and a device that is not in it comes behind all that are.
@@ -51,6 +55,9 @@ struct OfwNode<'a> {
 
 impl<'a> OfwNode<'a> {
     fn parse(text: &'a str) -> Option<Self> {
+        if text.starts_with(NVME_NS) {
+            return Some(Self { name: NVME_NS, unit: [0; 2] });
+        }
         let (name, unit) = text.split_once('@')?;
         let (first, second) = unit.split_once(',').unwrap_or((unit, "0"));
         let number = |text| u64::from_str_radix(text, 16).ok();
@@ -114,6 +121,7 @@ fn below_controller(nodes: &[OfwNode<'_>], path: Option<&[Node<'_>]>) -> bool {
         [channel, disk, ..] if channel.name == "channel" => unit == Some(disk.unit),
         // QEMU has no identifier behind the number.
         [namespace, ..] if namespace.name == "namespace" => unit == Some(namespace.unit),
+        [namespace, ..] if namespace.name == NVME_NS => unit.is_some(),
         _ => unit.is_none(),
     }
 }
@@ -173,6 +181,12 @@ mod tests {
         assert!(!names("/pcie@4010000000/pci1b36,10@2/namespace@1,0", path(0x10001)));
         assert!(!names("/pcie@4010000000/pci1b36,10@3/namespace@1,0", path(1)));
         assert!(!names("/pcie@4010000000/pci1b36,10@2/namespace@1,0", pci(root(), 2, 0)));
+        for behind in ["bootindex", "", "/namespace@0,0"] {
+            let name = |device| format!("/pci@ffffffffffffffff/pci1b36,0010@{device}/nvme-ns{behind}");
+            assert!(names(&name(2), path(3)), "{behind}");
+            assert!(!names(&name(3), path(3)), "{behind}");
+            assert!(!names(&name(2), pci(root(), 2, 0)), "{behind}");
+        }
         assert!(!names("/pcie@4010000000/scsi@2/disk@0,0", path(1)));
     }
 
@@ -191,6 +205,13 @@ mod tests {
             rank(file, DevicePath::parse(&path).unwrap())
         };
         assert_eq!([ranked(1), ranked(2), ranked(3)], [0, 1, usize::MAX]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_takes_no_other_with_it() {
+        let path = pci(root(), 2, 0).finish().unwrap();
+        let file = b"/pci@0/pci1b36,0010@5/nvme-ns\xf3\xff\n/pci@0/scsi@2/disk@0,0";
+        assert_eq!(rank(file, DevicePath::parse(&path).unwrap()), 0);
     }
 
     #[test]

@@ -84,6 +84,29 @@ fn shim_and_grub_on_nvme() -> Result<()> {
     Ok(())
 }
 
+/// QEMU's bootindex of a namespace that is a device of its own names its controller alone. A disk without a loader, which
+/// is found first, is not tried.
+#[test]
+fn a_namespace_by_its_bootindex() -> Result<()> {
+    present(&workspace::uefi_walk())?;
+    let scratch = Scratch::new()?;
+    let none = scratch.file("none.img", Volume::with_files(&[("README", b"none")])?.on_gpt())?;
+    let walk = scratch.file("walk.img", Volume::new(&std::fs::read(workspace::uefi_walk())?)?.on_gpt())?;
+    let mut machine = machine();
+    for (id, image) in [("none", none), ("walk", walk)] {
+        machine = machine.args(["-drive", &format!("if=none,id={id},format=raw,file={}", image.display())]);
+    }
+    let finished = run(
+        &machine
+            .args(["-device", "virtio-blk-pci,drive=none,addr=2", "-device", "nvme,id=nvme,serial=1,addr=5"])
+            .args(["-device", "nvme-ns,bus=nvme,drive=walk,nsid=3,bootindex=1"]),
+        BOOT_LIMIT,
+    )?;
+    all_hold(&finished)?;
+    ensure!(!finished.console.contains("not found"), "{}the other was tried", finished.report());
+    Ok(())
+}
+
 /// Whoever ends boot services finds the controller as it is after a reset.
 #[test]
 fn nvme_controllers_stop_with_boot_services() -> Result<()> {
