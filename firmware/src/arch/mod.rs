@@ -49,20 +49,21 @@ pub fn pause(microseconds: u64) {
     const LAST_BIT: u32 = 15;
     let ticks = (counter_frequency().saturating_mul(microseconds) / MICROSECONDS_PER_SECOND).max(1);
     let end = counter().saturating_add(ticks);
-    let rests = exception_level() == 1;
+    if exception_level() != 1 {
+        while counter() < end {}
+        return;
+    }
     let before = CNTKCTL_EL1.get();
-    if rests {
-        CNTKCTL_EL1.set(EVNTEN | u64::from(ticks.ilog2().min(LAST_BIT)) << EVNTI);
-    }
+    // Four events are at most the pause.
+    CNTKCTL_EL1.set(EVNTEN | u64::from(ticks.ilog2().saturating_sub(3).min(LAST_BIT)) << EVNTI);
     // An emulator's WFE may not rest at all.
-    while counter() < end {
-        if rests {
-            asm::wfe();
-        }
+    while CNTVCT_EL0.get() < end {
+        asm::wfe();
+        asm::wfe();
+        asm::wfe();
+        asm::wfe();
     }
-    if rests {
-        CNTKCTL_EL1.set(before);
-    }
+    CNTKCTL_EL1.set(before);
 }
 
 /// 64 random bits from the CPU's own generator (FEAT_RNG); `None` where it has none or it fails.

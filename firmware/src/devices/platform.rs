@@ -18,7 +18,7 @@ use crate::{log, realm};
 const PROBE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// How long the CPU rests between two looks at a device, in microseconds.
-const PAUSE: u64 = 2;
+const PAUSE: u64 = 8;
 
 impl Registers for Mmio {
     fn read8(&self, offset: u64) -> u8 {
