@@ -1,13 +1,16 @@
 //! `cargo xtask test`: everything that can be found out without a realm.
 
 use std::env;
-use std::io::{BufRead, BufReader, Write, stdout};
+use std::io::{BufRead, BufReader, Write, stderr, stdout};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+use std::slice;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use vm::workspace;
 
@@ -15,14 +18,22 @@ use crate::fetch::{self, Item};
 use crate::tools::{self, Setup};
 use crate::{check, command, disk, emulated, fuzz, image, initramfs, realm};
 
-/// The pure crates whose tests run under Miri, and which of their tests: two lists that take about as long as each
-/// other, because Miri keeps one CPU busy.
-const UNDER_MIRI: [&[(&str, &[&str])]; 2] = [
-    &[("--tests", &["formats"])],
-    &[
-        ("--lib", &["address-space", "heap-sort", "realmfw-runtime", "rsi", "runtime-abi", "terminal", "uefi-core"]),
-        ("--tests", &["hii", "nvme", "pci", "storage", "virtio"]),
-    ],
+/// The pure crates whose tests run under Miri, and which of their tests: those that take longest first, because two
+/// threads share them.
+const UNDER_MIRI: [(&str, &str); 13] = [
+    ("formats", "--tests"),
+    ("virtio", "--tests"),
+    ("hii", "--tests"),
+    ("realmfw-runtime", "--lib"),
+    ("storage", "--tests"),
+    ("nvme", "--tests"),
+    ("uefi-core", "--lib"),
+    ("pci", "--tests"),
+    ("address-space", "--lib"),
+    ("rsi", "--lib"),
+    ("runtime-abi", "--lib"),
+    ("terminal", "--lib"),
+    ("heap-sort", "--lib"),
 ];
 
 /// The options of `cargo xtask test`.
@@ -37,8 +48,14 @@ pub struct Options {
     filter: Option<String>,
 }
 
-/// A part of the tests.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+impl Options {
+    fn take(&self, step: Step) -> bool {
+        self.only.is_empty() || self.only.contains(&step)
+    }
+}
+
+/// A part of the tests, in the order in which they are taken.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
 enum Step {
     /// Formatting
     Fmt,
@@ -50,8 +67,6 @@ enum Step {
     Advisories,
     /// The tests that run on this machine
     Host,
-    /// The same of the pure crates, under Miri
-    Miri,
     /// A fixed number of inputs for each fuzz target
     Fuzz,
     /// The image
@@ -60,6 +75,10 @@ enum Step {
     Reproducible,
     /// What only an arm64 program can test
     Emulated,
+    /// What the boots and the realms take: kernels, disks, programs
+    Prepare,
+    /// The host tests of the pure crates, under Miri: begun beside everything before
+    Miri,
     /// Every boot
     Qemu,
     /// Every realm, under the model RMM
@@ -75,16 +94,19 @@ struct Tally {
 
 /// Takes every step, and goes on after one that fails.
 pub fn test(options: &Options) -> Result<ExitCode> {
-    let steps = match options.only.as_slice() {
-        [] => Step::value_variants(),
-        only => only,
+    let mut steps = match options.only.as_slice() {
+        [] => Step::value_variants().to_vec(),
+        only => only.to_vec(),
     };
+    steps.sort();
+    steps.dedup();
+    let mut miri = steps.contains(&Step::Miri).then(|| Miri::start(options.setup));
     let mut total = Tally::default();
     let mut summary = Vec::new();
-    for &step in steps {
+    for step in steps {
         println!("\n==== {step:?}");
         let started = Instant::now();
-        let result = take(step, options);
+        let result = take(step, options, &mut miri);
         let tally = match &result {
             Ok(tally) => *tally,
             Err(error) => {
@@ -109,7 +131,7 @@ pub fn test(options: &Options) -> Result<ExitCode> {
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn take(step: Step, options: &Options) -> Result<Tally> {
+fn take(step: Step, options: &Options, miri: &mut Option<Result<Miri>>) -> Result<Tally> {
     // A step without tests of its own counts as one.
     let one = |result: Result<()>| result.map(|()| Tally { passed: 1, failed: 0 });
     match step {
@@ -122,11 +144,15 @@ fn take(step: Step, options: &Options) -> Result<Tally> {
         Step::Licences => one(check::licences()),
         Step::Advisories => advisories(),
         Step::Host => tests(command::cargo().args(["test", "--no-fail-fast"])),
-        Step::Miri => miri(options.setup),
         Step::Fuzz => fuzz_targets(options.setup),
         Step::Build => one(image::build()),
         Step::Reproducible => one(reproducible()),
         Step::Emulated => emulated_tests(options.setup),
+        Step::Prepare => one(prepare_qemu(options).and_then(|()| prepare_realms(options))),
+        Step::Miri => match miri.take().context("Miri was not started")? {
+            Ok(miri) => miri.finish(),
+            Err(error) => skipped(&format!("{error:#}")),
+        },
         Step::Qemu => qemu(options),
         Step::Realm => realm_tests(options),
     }
@@ -158,9 +184,12 @@ fn tests(command: &mut Command) -> Result<Tally> {
         }
     }
     let status = child.wait()?;
-    if !status.success() && tally.failed == 0 {
-        bail!("{command:?} failed: {status}");
-    }
+    plausible(tally, status).with_context(|| format!("{command:?}"))
+}
+
+/// The results of a command that ended so.
+fn plausible(tally: Tally, status: ExitStatus) -> Result<Tally> {
+    ensure!(status.success() || tally.failed > 0, "failed: {status}");
     ensure!(tally.passed + tally.failed > 0, "no test was run");
     Ok(tally)
 }
@@ -173,39 +202,83 @@ fn result_line(line: &str) -> Option<(u32, u32)> {
     Some((count("passed")?, count("failed")?))
 }
 
-fn miri(setup: Setup) -> Result<Tally> {
-    if let Err(error) = tools::ensure_nightly(&["miri", "rust-src"], setup) {
-        return skipped(&format!("{error:#}"));
-    }
-    thread::scope(|scope| {
-        let lists = UNDER_MIRI.map(|list| scope.spawn(|| under_miri(list)));
-        let mut total = Tally::default();
-        for list in lists {
-            let tally = list.join().map_err(|_| anyhow!("a thread panicked"))??;
-            total.passed += tally.passed;
-            total.failed += tally.failed;
-        }
-        Ok(total)
-    })
+/// Miri at its work. Most steps leave a CPU idle for much of their time, and Miri keeps one busy: it begins beside
+/// them. It ends before the boots, which have deadlines and take both CPUs.
+struct Miri {
+    left: Arc<Mutex<slice::Iter<'static, (&'static str, &'static str)>>>,
+    ended: Sender<(&'static str, Result<Output>)>,
+    outputs: Receiver<(&'static str, Result<Output>)>,
 }
 
-fn under_miri(list: &[(&str, &[&str])]) -> Result<Tally> {
-    let mut total = Tally::default();
-    for (which, packages) in list {
-        let mut cargo = tools::nightly();
-        cargo
-            .current_dir(workspace::root())
-            .args(["miri", "test", "--quiet", "--no-fail-fast", which, "--target-dir"])
-            // Apart from the other builds, which it would have cargo do again.
-            .arg(workspace::target().join("miri"));
-        for name in *packages {
-            cargo.args(["--package", name]);
-        }
-        let tally = tests(&mut cargo)?;
-        total.passed += tally.passed;
-        total.failed += tally.failed;
+impl Miri {
+    /// Begins, in one thread.
+    fn start(setup: Setup) -> Result<Self> {
+        tools::ensure_nightly(&["miri", "rust-src"], setup)?;
+        let (ended, outputs) = mpsc::channel();
+        let miri = Self { left: Arc::new(Mutex::new(UNDER_MIRI.iter())), ended, outputs };
+        miri.work();
+        Ok(miri)
     }
-    Ok(total)
+
+    /// Takes one package after the other, in a thread of its own.
+    fn work(&self) {
+        let (left, ended) = (Arc::clone(&self.left), self.ended.clone());
+        thread::spawn(move || {
+            loop {
+                let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(&(package, which)) = next else { break };
+                if ended.send((package, under_miri(package, which))).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// Does the rest in two threads, and prints what came of all of it.
+    fn finish(self) -> Result<Tally> {
+        self.work();
+        drop(self.ended);
+        let mut total = Tally::default();
+        let mut packages = 0;
+        for (package, output) in self.outputs {
+            println!("\n---- {package}");
+            packages += 1;
+            match output.and_then(|output| printed(&output)) {
+                Ok(tally) => {
+                    total.passed += tally.passed;
+                    total.failed += tally.failed;
+                }
+                Err(error) => {
+                    println!("error: {error:#}");
+                    total.failed += 1;
+                }
+            }
+        }
+        ensure!(packages == UNDER_MIRI.len(), "a thread panicked");
+        Ok(total)
+    }
+}
+
+fn under_miri(package: &str, which: &str) -> Result<Output> {
+    let mut cargo = tools::nightly();
+    cargo
+        .current_dir(workspace::root())
+        .args(["miri", "test", "--quiet", "--no-fail-fast", which, "--package", package, "--target-dir"])
+        // Apart from the other builds, which it would have cargo do again.
+        .arg(workspace::target().join("miri"));
+    cargo.output().with_context(|| format!("cannot start {cargo:?}"))
+}
+
+/// Prints the output of a command that prints as cargo's tests do, and adds up its results.
+fn printed(output: &Output) -> Result<Tally> {
+    stdout().write_all(&output.stdout)?;
+    stderr().write_all(&output.stderr)?;
+    let mut tally = Tally::default();
+    for (passed, failed) in String::from_utf8_lossy(&output.stdout).lines().filter_map(result_line) {
+        tally.passed += passed;
+        tally.failed += failed;
+    }
+    plausible(tally, output.status)
 }
 
 fn fuzz_targets(setup: Setup) -> Result<Tally> {
@@ -260,13 +333,20 @@ fn build_copy(copy: &Path) -> Result<Vec<u8>> {
     image::build_elsewhere(copy, &copy.join("target"))
 }
 
-fn qemu(options: &Options) -> Result<Tally> {
+fn prepare_qemu(options: &Options) -> Result<()> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&Item::ALL, options.setup)?;
     initramfs::build_all()?;
     disk::build_for_tests(options.setup)?;
-    build_unless_done(options)?;
     build_efi_programs()?;
+    command::run(command::cargo().args(["test", "--no-run", "--package", "qemu-tests"]))
+}
+
+fn qemu(options: &Options) -> Result<Tally> {
+    if !options.take(Step::Prepare) {
+        prepare_qemu(options)?;
+    }
+    build_unless_done(options)?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "qemu-tests", "--no-fail-fast", "--"]);
     // Each boot keeps one host CPU busy, and two boots are what the smallest CI machine can do.
@@ -289,20 +369,27 @@ pub fn build_efi_programs() -> Result<()> {
 
 /// The image of these sources, also where the step that builds it was left out.
 fn build_unless_done(options: &Options) -> Result<()> {
-    if options.only.is_empty() || options.only.contains(&Step::Build) {
+    if options.take(Step::Build) {
         return Ok(());
     }
     image::build()
 }
 
-fn realm_tests(options: &Options) -> Result<Tally> {
+fn prepare_realms(options: &Options) -> Result<()> {
     tools::ensure(&tools::EMULATOR, options.setup)?;
     fetch::ensure(&[Item::Kernel(realm_vm::KERNEL), Item::Busybox, Item::Ipxe], options.setup)?;
     disk::build_for_tests(options.setup)?;
-    build_unless_done(options)?;
     realm::build()?;
     realm::build_initramfs()?;
     build_efi_programs()?;
+    command::run(command::cargo().args(["test", "--no-run", "--package", "realm-tests"]))
+}
+
+fn realm_tests(options: &Options) -> Result<Tally> {
+    if !options.take(Step::Prepare) {
+        prepare_realms(options)?;
+    }
+    build_unless_done(options)?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--package", "realm-tests", "--no-fail-fast", "--", "--test-threads", "2"]);
     cargo.args(&options.filter).env("RUST_BACKTRACE", "0");
