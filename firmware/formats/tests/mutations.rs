@@ -6,7 +6,7 @@ mod support;
 use support::{Xorshift, exercise, image, machines, mutate};
 
 #[cfg(miri)]
-const CASES: usize = 8;
+const CASES: usize = 4;
 #[cfg(not(miri))]
 const CASES: usize = 20_000;
 

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn folding() {
-        for unit in 0..=u16::MAX {
+        for unit in (0..=u16::MAX).step_by(if cfg!(miri) { 97 } else { 1 }) {
             assert!(lower(upper(unit)) == lower(unit) && upper(lower(unit)) == upper(unit));
         }
         assert_eq!("aZ1ß÷ÿ".encode_utf16().map(upper).collect::<Vec<_>>(), "AZ1ß÷ÿ".encode_utf16().collect::<Vec<_>>());
