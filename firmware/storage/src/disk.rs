@@ -16,6 +16,8 @@ pub struct Disk<D> {
     device: D,
     /// The block of which a part is wanted.
     block: Vec<u8>,
+    /// Whether anything was written since the last flush.
+    written: bool,
 }
 
 impl<D: BlockDevice> Disk<D> {
@@ -31,7 +33,7 @@ impl<D: BlockDevice> Disk<D> {
         let mut block = Vec::new();
         block.try_reserve_exact(size).map_err(|_| DeviceError::OutOfMemory)?;
         block.resize(size, 0);
-        Ok(Self { device, block })
+        Ok(Self { device, block, written: false })
     }
 
     /// Bytes of the device.
@@ -95,6 +97,7 @@ impl<D: BlockDevice> Disk<D> {
     /// [`DeviceError`].
     pub fn write_at(&mut self, mut offset: u64, mut bytes: &[u8]) -> Result<(), DeviceError> {
         self.check(offset, bytes.len())?;
+        self.written = true;
         while !bytes.is_empty() {
             let (block, skip) = self.place(offset);
             let mut count = self.whole(skip, bytes.len());
@@ -118,6 +121,13 @@ impl<D: BlockDevice> Disk<D> {
     /// # Errors
     /// [`DeviceError`].
     pub fn flush(&mut self) -> Result<(), DeviceError> {
-        self.device.flush()
+        self.device.flush()?;
+        self.written = false;
+        Ok(())
+    }
+
+    /// Whether anything was written that may not outlast a loss of power.
+    pub fn is_written(&self) -> bool {
+        self.written
     }
 }

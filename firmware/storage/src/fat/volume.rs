@@ -127,6 +127,14 @@ impl<D: BlockDevice> Volume<D> {
         Ok(self.disk.flush()?)
     }
 
+    /// As [`Self::flush`], where anything was written since the last one.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn flush_written(&mut self) -> Result<(), Error> {
+        if self.disk.is_written() || self.info_changed { self.flush() } else { Ok(()) }
+    }
+
     /// Writes what is still only in memory.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.table.flush(&mut self.disk, &self.geometry)?;

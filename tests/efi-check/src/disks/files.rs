@@ -149,6 +149,7 @@ pub fn run(partition: Handle, medium: *mut Medium) {
     let before = Medium::free_clusters(medium);
     equal("a new volume is empty", before, CLUSTERS);
     opening(root);
+    lasting(root, medium);
     contents(root);
     information(root);
     directories(root);
@@ -198,6 +199,21 @@ fn opening(root: File) {
     status("Open: creates what is read-only", open("sealed", CREATE, file::READ_ONLY), Status::SUCCESS);
     status("Open: to write what is read-only", open("sealed", WRITE, 0), Status::ACCESS_DENIED);
     status("Open: to read what is read-only", open("sealed", READ, 0), Status::SUCCESS);
+}
+
+/// What was written is flushed when the file is closed, and nothing else is (UEFI 2.10, 13.5, Close()).
+fn lasting(root: File, medium: *mut Medium) {
+    let flushes = || unsafe { (*medium).flushes };
+    let Ok(data) = root.open("lasting", CREATE, 0) else { return failed("lasting", format_args!("not created")) };
+    data.write(b"to stay");
+    let before = flushes();
+    data.close();
+    equal("Close: of what was written: flushes", flushes(), before + 1);
+    status("Close: of what was read", root.status_of_open("lasting", WRITE, 0), Status::SUCCESS);
+    equal("Close: of what was read: does not flush", flushes(), before + 1);
+    let Ok(data) = root.open("lasting", WRITE, 0) else { return };
+    data.delete();
+    equal("Delete: flushes", flushes(), before + 2);
 }
 
 fn contents(root: File) {

@@ -30,6 +30,7 @@ pub struct Medium {
     pub media: block_io::Media,
     bytes: *mut u8,
     pub reads: usize,
+    pub flushes: usize,
     /// Whether the device answers every request with an error.
     pub fails: bool,
 }
@@ -63,7 +64,7 @@ impl Medium {
         };
         unsafe {
             bytes.write_bytes(0, BLOCK * BLOCKS);
-            medium.write(Self { protocol, media, bytes, reads: 0, fails: false });
+            medium.write(Self { protocol, media, bytes, reads: 0, flushes: 0, fails: false });
             (*medium).protocol.media = &raw const (*medium).media;
         }
         let disk = Bytes(bytes);
@@ -212,5 +213,6 @@ unsafe extern "efiapi" fn write_blocks(
 }
 
 unsafe extern "efiapi" fn flush_blocks(this: *mut block_io::Protocol) -> Status {
+    unsafe { (*this.cast::<Medium>()).flushes += 1 };
     if unsafe { (*this.cast::<Medium>()).media.media_present } { Status::SUCCESS } else { Status::NO_MEDIA }
 }

@@ -232,10 +232,10 @@ unsafe extern "efiapi" fn close(this: *mut Protocol) -> Status {
     }
     // SAFETY: the caller passes an open file, which `create` made, and does not use it again.
     let file = unsafe { Box::from_raw(this.cast::<File>()) };
-    // A volume that is gone has forgotten its nodes.
+    // A volume that is gone has forgotten its nodes, and Close() has no error for what cannot be flushed.
     let _ = file.with(|volume| {
         volume.close(file.node);
-        Ok(())
+        volume.flush_written()
     });
     Status::SUCCESS
 }
