@@ -222,7 +222,8 @@ fn bridges_without_end_are_not_followed() {
         fn write32(&self, _: Address, _: u16, _: u32) {}
         fn write16(&self, _: Address, _: u16, _: u16) {}
     }
-    let mut functions = scan(&Endless, 0, 255);
+    // As deep as there are buses takes long under Miri.
+    let mut functions = scan(&Endless, 0, if cfg!(miri) { 3 } else { 255 });
     assert_eq!(functions.len(), 256);
     assign(&Endless, &mut functions, &windows());
 }

@@ -17,8 +17,8 @@ fn a_device_that_does_as_it_should_is_used_to_the_end() {
     ] {
         let stream = Device::honest(kind);
         assert_eq!(Device::new(&stream).exercise(true), expected, "{kind}");
-        // Zeros would not do.
-        assert_ne!(Device::new(&[kind]).exercise(true), expected, "{kind}");
+        // Zeros would not do, which takes Miri too long to find out.
+        assert!(cfg!(miri) || Device::new(&[kind]).exercise(true) != expected, "{kind}");
     }
 }
 
