@@ -381,7 +381,7 @@ impl<P: Platform, R: Registers> Drop for Controller<P, R> {
 /// Sets CC.EN and waits until the controller says so.
 ///
 /// # Errors
-/// [`Error::Reset`], [`Error::ControllerFatal`].
+/// [`Error::Reset`]; of one that is to be enabled [`Error::Protocol`], [`Error::ControllerFatal`].
 fn set_enabled<P: Platform>(platform: &P, registers: &impl Registers, on: bool) -> Result<(), Error> {
     // Nothing else of the register may change.
     let configuration = registers.read32(register::CC) & !ENABLE;
@@ -394,7 +394,7 @@ fn set_enabled<P: Platform>(platform: &P, registers: &impl Registers, on: bool) 
         Ok((status & READY == u32::from(on)).then_some(status))
     };
     match driver::wait(platform, REQUEST_TIMEOUT, &mut is_done) {
-        Err(Error::Timeout) => Err(Error::Reset),
+        Err(Error::Timeout) => Err(if on { Error::Protocol("never ready") } else { Error::Reset }),
         result => result.map(drop),
     }
 }

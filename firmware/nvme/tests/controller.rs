@@ -218,7 +218,7 @@ fn controllers_that_do_not_come_up_are_refused() {
     let fake = Fake::new(&machine, []);
     fake.0.borrow_mut().faults = Faults { never_ready: true, ..Faults::default() };
     let before = machine.seconds();
-    assert_eq!(start(&machine, &fake).err(), Some(Error::Reset));
+    assert_eq!(start(&machine, &fake).err(), Some(Error::Protocol("never ready")));
     let mut device = fake.0.borrow_mut();
     (device.ready, device.faults) = (true, Faults { never_stops: true, ..Faults::default() });
     drop(device);
