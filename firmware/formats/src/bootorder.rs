@@ -30,11 +30,17 @@ pub const VIRTIO_MMIO: Guid = guid(0x837d_ca9e, 0xe874, 0x4d82, [0xb2, 0x9a, 0x2
 
 /// The names in the file, in its order.
 ///
-/// A line that is no text is no name of a device, and left out.
+/// A name ends where its line is no text any more.
 pub fn entries(file: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     let end = file.iter().position(|&byte| byte == 0).unwrap_or(file.len());
     let lines = file.get(..end).unwrap_or_default().split(|&byte| byte == b'\n');
-    lines.map(|line| core::str::from_utf8(line).unwrap_or_default()).filter(|line| !line.is_empty()).map(Entry)
+    lines.map(text).filter(|line| !line.is_empty()).map(Entry)
+}
+
+/// The beginning of a line that is text.
+fn text(line: &[u8]) -> &str {
+    let text = core::str::from_utf8;
+    text(line).or_else(|error| text(line.get(..error.valid_up_to()).unwrap_or_default())).unwrap_or_default()
 }
 
 /// The place of a device in the file: smaller is better, and a device that is not in it comes behind all that are.
@@ -208,10 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_text_takes_no_other_with_it() {
-        let path = pci(root(), 2, 0).finish().unwrap();
-        let file = b"/pci@0/pci1b36,0010@5/nvme-ns\xf3\xff\n/pci@0/scsi@2/disk@0,0";
-        assert_eq!(rank(file, DevicePath::parse(&path).unwrap()), 0);
+    fn bytes_that_are_no_text_end_their_line_alone() {
+        let file = b"\n/pci@0/pci1b36,0010@5/nvme-ns\xf3\xff@\n/pci@0/scsi@2/disk@0,0";
+        let namespace = pci(root(), 5, 0).node(TYPE_MESSAGING, MESSAGING_NVME, &[&[1, 0, 0, 0], &[0; 8]]);
+        let ranked = [namespace, pci(root(), 2, 0)].map(|path| {
+            let path = path.finish().unwrap();
+            rank(file, DevicePath::parse(&path).unwrap())
+        });
+        assert_eq!(ranked, [0, 1]);
     }
 
     #[test]
