@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use vm::workspace;
 
@@ -103,10 +103,15 @@ pub fn test(options: &Options) -> Result<ExitCode> {
     let mut miri = steps.contains(&Step::Miri).then(|| Miri::start(options.setup));
     let mut total = Tally::default();
     let mut summary = Vec::new();
+    let mut unprepared = false;
     for step in steps {
         println!("\n==== {step:?}");
         let started = Instant::now();
-        let result = take(step, options, &mut miri);
+        let result = match step {
+            Step::Qemu | Step::Realm if unprepared => Err(anyhow!("what it takes could not be prepared")),
+            _ => take(step, options, &mut miri),
+        };
+        unprepared |= step == Step::Prepare && result.is_err();
         let tally = match &result {
             Ok(tally) => *tally,
             Err(error) => {
