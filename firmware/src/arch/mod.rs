@@ -54,8 +54,10 @@ pub fn pause(microseconds: u64) {
         return;
     }
     let before = CNTKCTL_EL1.get();
-    // Four events are at most the pause.
+    // Four events are at most the pause, or eight ticks.
     CNTKCTL_EL1.set(EVNTEN | u64::from(ticks.ilog2().saturating_sub(3).min(LAST_BIT)) << EVNTI);
+    // Without, the first WFE might rest before there is a stream to end it.
+    barrier::isb(barrier::SY);
     // An emulator's WFE may not rest at all.
     while CNTVCT_EL0.get() < end {
         asm::wfe();
