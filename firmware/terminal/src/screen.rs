@@ -77,10 +77,10 @@ impl Screen {
         send(sink, b"\x1b7\x1b[999;999H\x1b[6n\x1b8");
     }
 
-    /// Makes a mode of the size that the terminal told, the current one if asked to. A size that
-    /// no program could use is none.
+    /// Makes a mode of the size that the terminal told first, the current one if asked to. A size
+    /// that no program could use is none.
     pub fn add_terminal(&mut self, told: Size, current: bool) {
-        if told.columns < SMALLEST.columns || told.rows < SMALLEST.rows {
+        if self.terminal.is_some() || told.columns < SMALLEST.columns || told.rows < SMALLEST.rows {
             return;
         }
         let size = Size { columns: told.columns.min(LARGEST.columns), rows: told.rows.min(LARGEST.rows) };
@@ -393,6 +393,8 @@ mod tests {
         assert_eq!(t.screen.set_cursor(0, 25, &mut |_| ()), Err(ScreenError));
         t.screen.reset(&mut |_| ());
         assert_eq!((t.screen.mode(), t.screen.mode_count()), (3, 4));
+        t.screen.add_terminal(size(90, 30), false);
+        assert_eq!(t.screen.mode_size(3), Ok(size(120, 40)), "what programs know of a mode stays");
         assert_eq!(t.screen.set_cursor(119, 39, &mut |_| ()), Ok(()));
     }
 

@@ -5,23 +5,32 @@ use r_efi::protocols::simple_text_input::InputKey;
 use r_efi::protocols::simple_text_output::{Mode, Protocol};
 
 use crate::env::{self, bs};
-use crate::report::{say, status};
+use crate::report::{equal, say, status};
 
-/// Prints the modes at each key, up to an `x`. The terminal may have told its size before.
+/// Prints the modes at each key, up to an `x`. A `q` has QueryMode() asked first of all, every other key EnableCursor().
 pub fn run() {
     let out: *mut Protocol = unsafe { (*env::table()).con_out };
     let o = unsafe { &*out };
     let mode = || unsafe { core::ptr::read_volatile::<Mode>(o.mode) };
     say!("screen: {} modes", mode().max_mode);
-    while key() != u16::from(b'x') {
-        // Its size is asked for by the first call alone.
-        status("EnableCursor", unsafe { (o.enable_cursor)(out, true.into()) }, Status::SUCCESS);
+    loop {
+        match key() {
+            0x78 => return,
+            0x71 => {}
+            _ => status("EnableCursor", unsafe { (o.enable_cursor)(out, true.into()) }, Status::SUCCESS),
+        }
+        let before = mode().mode as usize;
+        let mut size = (0, 0);
+        let is = unsafe { (o.query_mode)(out, before, &mut size.0, &mut size.1) };
+        status("QueryMode: of the current mode", is, Status::SUCCESS);
+        equal("QueryMode: it stays", mode().mode as usize, before);
         let (now, last) = (mode().mode as usize, mode().max_mode as usize - 1);
         let [current, highest] = [now, last].map(|number| {
             let (mut columns, mut rows) = (0, 0);
             status("QueryMode", unsafe { (o.query_mode)(out, number, &mut columns, &mut rows) }, Status::SUCCESS);
             (columns, rows)
         });
+        equal("QueryMode: the same again", current, size);
         let beyond = unsafe { (o.query_mode)(out, last + 1, &mut 0, &mut 0) };
         status("QueryMode: beyond", beyond, Status::UNSUPPORTED);
         let (columns, rows) = current;

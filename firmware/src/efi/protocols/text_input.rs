@@ -31,6 +31,9 @@ const MILLISECOND: u64 = 1000;
 /// How often registered keys are looked for, in units of 100 ns.
 const NOTIFY_PERIOD: u64 = 200_000;
 
+/// The bytes that are taken at a time at most: not all become keys.
+const POLL_LIMIT: usize = 256;
+
 /// The bytes that a reset throws away at most: a device that never runs dry must not hold it.
 const DISCARD_LIMIT: usize = 4096;
 
@@ -70,8 +73,9 @@ static INPUT: Mutex<Input> = Mutex::new(Input {
 impl Input {
     /// Takes what the UART has and decodes it.
     fn poll(&mut self) {
-        while self.keys.len() < QUEUE_LENGTH {
-            let Some(byte) = console::read_byte() else { break };
+        for _ in 0..POLL_LIMIT {
+            let room = self.keys.len() < QUEUE_LENGTH;
+            let Some(byte) = room.then(console::read_byte).flatten() else { break };
             self.last_byte = arch::counter();
             if let Some(key) = self.decoder.push(byte) {
                 self.take(key);

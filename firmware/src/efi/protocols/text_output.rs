@@ -92,22 +92,25 @@ fn on_screen<E: IntoStatus>(operation: impl FnOnce(&mut Screen) -> E) -> Status 
     result.into_status()
 }
 
-/// Runs an operation that depends on the size of the screen.
-fn on_sized_screen<E: IntoStatus>(operation: impl FnOnce(&mut Screen) -> E) -> Status {
+/// Runs an operation that depends on the size of the screen; `changes` says whether its caller can expect that another
+/// mode is the current one afterwards.
+fn on_sized_screen<E: IntoStatus>(changes: bool, operation: impl FnOnce(&mut Screen) -> E) -> Status {
     on_screen(|screen| {
-        learn_size(screen);
+        learn_size(screen, changes);
         operation(screen)
     })
 }
 
-fn learn_size(screen: &mut Screen) {
+fn learn_size(screen: &mut Screen, changes: bool) {
     let first = !ASKED.swap(true, Ordering::Relaxed);
     if first {
+        // What was told unasked is no answer.
+        let _ = text_input::cursor_report(0);
         Screen::ask_size(&mut sink);
         console::flush();
     }
     if let Some(size) = text_input::cursor_report(if first { ANSWER_TIME_MS } else { 0 }) {
-        screen.add_terminal(size, first);
+        screen.add_terminal(size, first && changes);
     }
 }
 
@@ -132,7 +135,7 @@ fn sink(byte: u8) {
 }
 
 unsafe extern "efiapi" fn reset(_this: *mut Protocol, _extended: Boolean) -> Status {
-    on_sized_screen(|screen| screen.reset(&mut sink))
+    on_sized_screen(true, |screen| screen.reset(&mut sink))
 }
 
 unsafe extern "efiapi" fn output_string(_this: *mut Protocol, text: *mut Char16) -> Status {
@@ -162,7 +165,7 @@ unsafe extern "efiapi" fn query_mode(
     rows: *mut usize,
 ) -> Status {
     let mut size = None;
-    let status = on_sized_screen(|screen| screen.mode_size(mode).map(|found| size = Some(found)));
+    let status = on_sized_screen(false, |screen| screen.mode_size(mode).map(|found| size = Some(found)));
     let Some(size) = size else { return status };
     if columns.is_null() || rows.is_null() {
         return Status::INVALID_PARAMETER;
@@ -176,7 +179,7 @@ unsafe extern "efiapi" fn query_mode(
 }
 
 unsafe extern "efiapi" fn set_mode(_this: *mut Protocol, mode: usize) -> Status {
-    on_sized_screen(|screen| screen.set_mode(mode, &mut sink))
+    on_sized_screen(true, |screen| screen.set_mode(mode, &mut sink))
 }
 
 unsafe extern "efiapi" fn set_attribute(_this: *mut Protocol, attribute: usize) -> Status {
@@ -184,13 +187,13 @@ unsafe extern "efiapi" fn set_attribute(_this: *mut Protocol, attribute: usize) 
 }
 
 unsafe extern "efiapi" fn clear_screen(_this: *mut Protocol) -> Status {
-    on_sized_screen(|screen| screen.clear(&mut sink))
+    on_sized_screen(true, |screen| screen.clear(&mut sink))
 }
 
 unsafe extern "efiapi" fn set_cursor_position(_this: *mut Protocol, column: usize, row: usize) -> Status {
-    on_sized_screen(|screen| screen.set_cursor(column, row, &mut sink))
+    on_sized_screen(false, |screen| screen.set_cursor(column, row, &mut sink))
 }
 
 unsafe extern "efiapi" fn enable_cursor(_this: *mut Protocol, visible: Boolean) -> Status {
-    on_sized_screen(|screen| screen.show_cursor(visible.into(), &mut sink))
+    on_sized_screen(true, |screen| screen.show_cursor(visible.into(), &mut sink))
 }
