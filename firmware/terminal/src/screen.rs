@@ -34,9 +34,9 @@ pub struct ScreenError;
 
 /// What the terminal shows, as far as a program on the other end can know.
 ///
-/// A terminal window may be larger than the mode, unless it is the mode of the size that the
-/// terminal has told; the cursor is kept where the mode says it is by
-/// breaking lines explicitly at the last column.
+/// A terminal window may be larger than the mode, unless the mode is that of the size that the
+/// terminal has told; the cursor is kept where the mode says it is by breaking lines explicitly at
+/// the last column.
 #[derive(Clone, Debug)]
 pub struct Screen {
     mode: usize,

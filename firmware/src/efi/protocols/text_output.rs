@@ -18,8 +18,8 @@ use crate::devices::console;
 /// but what a program has begun to draw stays as large as it was.
 const ANSWER_TIME_MS: u64 = 100;
 
-/// Whether the terminal has been asked for its size. It is asked by the first program that places what it shows: most
-/// write a line or two, and need not wait.
+/// Whether the terminal has been asked for its size. It is asked when a program first does more than write: most write a
+/// line or two, and need not wait.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// What the terminal shows. No call leaves this module while it is locked.
